@@ -1,0 +1,111 @@
+//! Secrets from where the configuration says they are. They are read here and nowhere else.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::StartError;
+use crate::config::{Config, May, Rule, SecretFrom};
+use crate::identify::{AgentProofs, All, Attestor, TokenRule};
+use crate::model::{AgentName, Digest, Secret};
+
+/// Why a secret cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set.
+    #[error("the environment variable `{0}` is not set")]
+    Unset(String),
+    /// The file cannot be read.
+    #[error("`{path}`: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Others can read the file.
+    #[error("`{path}` can be read by others than its owner (mode {mode:04o}); `chmod 600` it")]
+    Open {
+        /// Which.
+        path: String,
+        /// Its mode.
+        mode: u32,
+    },
+    /// systemd handed nothing over.
+    #[error("systemd handed over no credentials; `LoadCredential=` in the unit does")]
+    NoCredentials,
+    /// There is nothing in it.
+    #[error("the secret from {0} is empty")]
+    Empty(String),
+    /// It could be guessed.
+    #[error("the token from {from}: {why}")]
+    Weak {
+        /// Where from.
+        from: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Reads a secret. A line end behind it is not part of it.
+pub(super) fn secret(from: &SecretFrom) -> Result<Secret, SecretError> {
+    let bytes = match from {
+        SecretFrom::Env(name) => std::env::var_os(name).ok_or_else(|| SecretError::Unset(name.clone()))?.into_encoded_bytes(),
+        SecretFrom::File(path) => private_file(path)?,
+        SecretFrom::Systemd(name) => {
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(SecretError::NoCredentials)?;
+            let path = PathBuf::from(folder).join(name);
+            std::fs::read(&path).map_err(|error| SecretError::File { path: path.display().to_string(), error })?
+        }
+    };
+    let end = bytes.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
+    let secret = Secret::new(bytes.get(..end).unwrap_or_default());
+    if end == 0 { Err(SecretError::Empty(described(from))) } else { Ok(secret) }
+}
+
+pub(super) fn private_file(path: &Path) -> Result<Vec<u8>, SecretError> {
+    let file = |error| SecretError::File { path: path.display().to_string(), error };
+    let mode = std::fs::metadata(path).map_err(file)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(SecretError::Open { path: path.display().to_string(), mode });
+    }
+    std::fs::read(path).map_err(file)
+}
+
+fn described(from: &SecretFrom) -> String {
+    match from {
+        SecretFrom::Env(name) => format!("the environment variable `{name}`"),
+        SecretFrom::File(path) => format!("`{}`", path.display()),
+        SecretFrom::Systemd(name) => format!("systemd's credential `{name}`"),
+    }
+}
+
+/// The proofs of every agent, with their secrets.
+pub(super) fn proofs(config: &Config) -> Result<BTreeMap<AgentName, AgentProofs>, StartError> {
+    let mut agents = BTreeMap::new();
+    for agent in &config.agents {
+        let all = |rules: &[Rule]| rules.iter().map(|rule| attestor(&agent.name, rule)).collect::<Result<Vec<_>, SecretError>>();
+        let proofs = AgentProofs { identify: all(&agent.identify)?, open_tasks: all(&agent.open_tasks)? };
+        agents.insert(agent.name.clone(), proofs);
+    }
+    Ok(agents)
+}
+
+fn attestor(agent: &AgentName, rule: &Rule) -> Result<Box<dyn Attestor>, SecretError> {
+    Ok(match rule {
+        Rule::Peer(peer) => Box::new(peer.clone()),
+        Rule::Token(from) => {
+            let weak = |why: crate::identify::WeakToken| SecretError::Weak { from: described(from), why: why.to_string() };
+            Box::new(TokenRule::new(agent, &secret(from)?).map_err(weak)?)
+        }
+        Rule::All(rules) => {
+            Box::new(All::new(rules.iter().map(|rule| attestor(agent, rule)).collect::<Result<Vec<_>, _>>()?))
+        }
+    })
+}
+
+/// Digests of the tokens of those reviewers who may read.
+pub(super) fn readers(config: &Config) -> Result<BTreeMap<String, Digest>, SecretError> {
+    let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&May::Read));
+    reading.map(|(name, reviewer)| Ok((name.clone(), secret(&reviewer.token)?.digest()))).collect()
+}

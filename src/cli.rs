@@ -1,0 +1,138 @@
+//! The commands, one file each.
+
+mod check;
+mod demo;
+mod lineage;
+mod serve;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::app::StartError;
+use crate::config::Config;
+
+/// A sidecar between an AI agent and its tools: every call is proven, judged, given one credential, and recorded.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "countersign.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Open the doors and mediate calls.
+    Serve,
+    /// See a benign task, an injected one and a stolen token, on this machine alone.
+    Demo(demo::DemoArguments),
+    /// Check the configuration, its catalogs and policies.
+    Check(check::CheckArguments),
+    /// Look at what was recorded.
+    #[command(subcommand)]
+    Lineage(lineage::LineageCommand),
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Jsonl,
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// Done: 0.
+    Done,
+    /// The answer is no: 1.
+    No,
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The arguments or the configuration make no sense: 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Something that is needed is not there: 4.
+    #[error("{0}")]
+    Away(String),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are not errors; everything else is wrong usage.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match run(arguments) {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::No) => ExitCode::from(1),
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "countersign: {failure}");
+            ExitCode::from(match failure {
+                Failure::Usage(_) => 2,
+                Failure::Away(_) => 4,
+            })
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { config, output, command } = arguments;
+    match command {
+        Command::Serve => serve::run(&config),
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Check(check) => check::run(&check, &config, output),
+        Command::Lineage(command) => {
+            let (config, _) = read(&config)?;
+            let vkey = crate::app::vkey(&config).ok();
+            lineage::run(command, &config.lineage.path, vkey, output, &mut std::io::stdout().lock())
+        }
+    }
+}
+
+/// Reads a configuration, and keeps its text for the record.
+fn read(path: &std::path::Path) -> Result<(Config, String), Failure> {
+    let at = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| at(&error))?;
+    let base = path.parent().unwrap_or(std::path::Path::new(""));
+    let config = Config::parse(&text, base).map_err(|error| at(&error))?;
+    Ok((config, text))
+}
+
+/// A runtime for the main thread, which carries everything but calls.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Failure::Away(format!("no runtime could be started: {error}")))
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(_) | StartError::Catalog { .. } | StartError::Policy(_) | StartError::Secret(_) | StartError::File { .. } => {
+                Self::Usage(error.to_string())
+            }
+            StartError::Key(_) | StartError::Store(_) | StartError::Record(_) | StartError::Door { .. } | StartError::Machine(_) => {
+                Self::Away(error.to_string())
+            }
+        }
+    }
+}

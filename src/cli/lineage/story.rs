@@ -1,0 +1,276 @@
+//! The story of a call, in lines a reviewer reads.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde_json::{Map, Value};
+
+use crate::model::Timestamp;
+use crate::record::{Checkpoint, Ended, HandleNote, Minted, Permitted, Refused, Settled, Stored, Story};
+
+/// Where in the tree the story stands.
+pub struct Place {
+    /// Records in the lineage.
+    pub size: u64,
+    /// The latest checkpoint.
+    pub checkpoint: Option<String>,
+}
+
+/// Stories, one line each.
+pub fn table(stories: &[Story], out: &mut dyn Write) -> io::Result<()> {
+    let head =
+        ["TIME", "AGENT", "ACTION", "RESOURCE", "VERDICT", "RULE", "PRIVILEGE", "ENDING", "CALL"].map(str::to_owned);
+    let rows: Vec<[String; 9]> = std::iter::once(head).chain(stories.iter().map(line)).collect();
+    let mut widths = [0; 9];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in &rows {
+        let mut text = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(text, "{cell:width$}  ");
+        }
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    Ok(())
+}
+
+fn line(story: &Story) -> [String; 9] {
+    let verdict = verdict(story);
+    let entry = verdict.map(|verdict| &verdict.entry);
+    let text = |name: &str| entry.and_then(|entry| entry.get(name)).map_or_else(|| "-".to_owned(), words);
+    let resource = verdict.map_or_else(|| "-".to_owned(), |verdict| private(verdict, "resource"));
+    let rule = entry.and_then(|entry| entry.pointer("/rules/0")).map_or_else(|| "-".to_owned(), words);
+    let decision = if story.first("permitted").is_some() { "allow".to_owned() } else { text("decision") };
+    let ended = ended(story);
+    let privilege = ended.as_ref().and_then(privilege_ms).map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+    let ending = match (&ended, story.first("permitted")) {
+        (Some(ended), _) => ended.ending.name().to_owned(),
+        (None, Some(_)) => "open".to_owned(),
+        (None, None) => text("code"),
+    };
+    let call = story.call.map_or_else(|| "-".to_owned(), |call| call.to_string());
+    [text("at"), text("agent"), text("action"), resource, decision, rule, privilege, ending, call]
+}
+
+/// One story: who, in which task, what was said and done, why it was let, the credential, the answer, the place in the tree.
+pub fn tell(story: &Story, place: &Place, out: &mut dyn Write) -> io::Result<()> {
+    let name = story.call.map_or_else(|| "(unnamed)".to_owned(), |call| call.to_string());
+    writeln!(out, "call {name}")?;
+    let Some(verdict) = verdict(story) else {
+        writeln!(out, "  no verdict is recorded")?;
+        return place_lines(story, place, out);
+    };
+    writeln!(out, "  when        {}", field(&verdict.entry, "at"))?;
+    who(verdict, out)?;
+    said_and_done(verdict, out)?;
+    if let Ok(permitted) = serde_json::from_value::<Permitted>(verdict.entry.clone())
+        && verdict.kind() == "permitted"
+    {
+        writeln!(out, "  verdict     allow, by {}", plain(&permitted.rules.join(", ")))?;
+        credential(story, &permitted, out)?;
+        ending(story, out)?;
+    } else if let Ok(refused) = serde_json::from_value::<Refused>(verdict.entry.clone()) {
+        let rules = if refused.rules.is_empty() { "no rule".to_owned() } else { refused.rules.join(", ") };
+        writeln!(out, "  verdict     {} ({}), by {}", plain(&refused.decision), plain(&refused.code), plain(&rules))?;
+        writeln!(out, "  because     {}", private(verdict, "why"))?;
+    }
+    facts(verdict, out)?;
+    place_lines(story, place, out)
+}
+
+fn who(verdict: &Stored, out: &mut dyn Write) -> io::Result<()> {
+    let agent = field(&verdict.entry, "agent");
+    match &verdict.private {
+        None => writeln!(out, "  who         {agent}; the workload was erased")?,
+        Some(private) => {
+            let workload = private.get("workload");
+            let at =
+                |name: &str| workload.and_then(|workload| workload.get(name)).map_or_else(|| "-".to_owned(), words);
+            writeln!(out, "  who         {agent}, as workload {}, proven by {}", at("id"), at("kind"))?;
+            if let Some(attributes) = workload.and_then(|workload| workload.get("attributes")?.as_object()) {
+                for (name, value) in attributes {
+                    writeln!(out, "                {}: {}", plain(name), words(value))?;
+                }
+            }
+            for (name, shown) in [("on_behalf_of", "on behalf of"), ("peer", "from")] {
+                if let Some(value) = private.get(name) {
+                    writeln!(out, "                {shown}: {}", words(value))?;
+                }
+            }
+        }
+    }
+    writeln!(out, "  task        {}", field(&verdict.entry, "task"))?;
+    if let Some(parent) = verdict.entry.get("parent") {
+        writeln!(out, "                after call {}", words(parent))?;
+    }
+    Ok(())
+}
+
+fn said_and_done(verdict: &Stored, out: &mut dyn Write) -> io::Result<()> {
+    let entry = &verdict.entry;
+    let none = Map::new();
+    let known = verdict.private.as_ref().unwrap_or(&none);
+    match (known.get("declared"), known.get("purpose")) {
+        (None, None) if verdict.private.is_none() => writeln!(out, "  said        (erased)")?,
+        (None, None) => writeln!(out, "  said        nothing")?,
+        (declared, purpose) => {
+            let at = |name: &str| declared.and_then(|said| said.get(name)).filter(|said| !said.is_null());
+            let action = at("action").map_or_else(|| "no action".to_owned(), words);
+            let resource = at("resource").map_or_else(String::new, |resource| format!(" on {}", words(resource)));
+            let purpose = purpose.map_or_else(String::new, |purpose| format!(": “{}”", words(purpose)));
+            writeln!(out, "  said        {action}{resource}{purpose}")?;
+        }
+    }
+    let (action, effect) = (field(entry, "action"), field(entry, "effect"));
+    writeln!(out, "  did         {action} ({effect}) on {}", private(verdict, "resource"))?;
+    let (method, audience) = (field(entry, "method"), entry.get("audience").map_or_else(String::new, words));
+    writeln!(out, "                {method} {audience}{}", private(verdict, "target"))?;
+    if let Some(length) = entry.get("length") {
+        writeln!(out, "                {} bytes, sha256 {}", words(length), private(verdict, "content"))?;
+    }
+    for name in ["args", "details"] {
+        if let Some(Value::Object(values)) = known.get(name) {
+            for (key, value) in values {
+                writeln!(out, "                {name}.{} = {}", plain(key), words(value))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn credential(story: &Story, permitted: &Permitted, out: &mut dyn Write) -> io::Result<()> {
+    let plan = &permitted.credential;
+    let name = match &plan.handle {
+        HandleNote::Nothing => "nothing to end".to_owned(),
+        HandleNote::Named(name) => plain(name),
+        HandleNote::Sealed => "its name is sealed".to_owned(),
+    };
+    writeln!(
+        out,
+        "  credential  {} by {}, {name}, for {}",
+        plain(&plan.kind),
+        plain(&plan.issuer),
+        plain(&permitted.audience)
+    )?;
+    if let Some(minted) = story.last("minted").and_then(read::<Minted>) {
+        writeln!(out, "                named by its issuer, ends by itself {}", time(minted.expires_at))?;
+    }
+    if let Some(ended) = ended(story) {
+        let note = &ended.credential;
+        let end = note.revocation.name();
+        writeln!(out, "                minted {}, ended {} ({end})", time(note.minted_at), time(note.ended_at))?;
+        if let Some(ms) = privilege_ms(&ended) {
+            writeln!(out, "                {ms} ms of privilege")?;
+        }
+    }
+    if let Some(settled) = story.last("settled").and_then(read::<Settled>) {
+        writeln!(out, "                settled later: {}", settled.revocation.name())?;
+    }
+    Ok(())
+}
+
+fn ending(story: &Story, out: &mut dyn Write) -> io::Result<()> {
+    let Some(record) = story.last("ended") else {
+        return writeln!(out, "  ending      none is recorded: the call is open");
+    };
+    let Some(ended) = read::<Ended>(record) else { return Ok(()) };
+    if let Some(answer) = &ended.answer {
+        let digest = private(record, "answer_digest");
+        writeln!(out, "  answer      {}, {} bytes, sha256 {digest}", answer.status, answer.bytes)?;
+    }
+    let why = ended.why.as_deref().map_or_else(String::new, |why| format!(": {}", plain(why)));
+    writeln!(out, "  ending      {}{why}", ended.ending.name())
+}
+
+fn facts(verdict: &Stored, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(Value::Object(facts)) = verdict.entry.get("facts") {
+        writeln!(out, "  facts")?;
+        for (name, value) in facts {
+            writeln!(out, "                {}: {}", plain(name), words(value))?;
+        }
+    }
+    match verdict.entry.get("policies") {
+        Some(policies) => writeln!(out, "  loaded      {}", words(policies)),
+        None => Ok(()),
+    }
+}
+
+fn place_lines(story: &Story, place: &Place, out: &mut dyn Write) -> io::Result<()> {
+    let records: Vec<String> =
+        story.records.iter().map(|record| format!("{} ({})", record.seq, record.kind())).collect();
+    writeln!(out, "  records     {} of {}", plain(&records.join(", ")), place.size)?;
+    match place.checkpoint.as_deref().and_then(|note| Checkpoint::parse(note).ok()) {
+        Some(Checkpoint { size, root, .. }) => writeln!(out, "  checkpoint  root {root} at {size} records"),
+        None => writeln!(out, "  checkpoint  none yet"),
+    }
+}
+
+fn verdict(story: &Story) -> Option<&Stored> {
+    story.first("permitted").or_else(|| story.first("refused"))
+}
+
+fn ended(story: &Story) -> Option<Ended> {
+    story.last("ended").and_then(read)
+}
+
+fn read<T: serde::de::DeserializeOwned>(record: &Stored) -> Option<T> {
+    serde_json::from_value(record.entry.clone()).ok()
+}
+
+/// How long the credential was good for anything: until its end was confirmed, or it ended by itself.
+fn privilege_ms(ended: &Ended) -> Option<u128> {
+    let note = &ended.credential;
+    let until = note.ended_at.or(note.expires_at)?;
+    note.minted_at.map(|minted| until.since(minted).as_millis())
+}
+
+fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "at no known time".to_owned(), |at| at.to_string())
+}
+
+fn field(entry: &Value, name: &str) -> String {
+    entry.get(name).map_or_else(|| "-".to_owned(), words)
+}
+
+fn private(record: &Stored, name: &str) -> String {
+    match &record.private {
+        None => "(erased)".to_owned(),
+        Some(private) => private.get(name).map_or_else(|| "-".to_owned(), words),
+    }
+}
+
+/// A text as it is, anything else as JSON; both safe to print.
+fn words(value: &Value) -> String {
+    value.as_str().map_or_else(|| plain(&value.to_string()), plain)
+}
+
+/// What a terminal would obey or hide, escaped: an agent chose some of these words.
+pub fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_printable(c) { shown.push(c) } else { shown.extend(c.escape_unicode()) }
+    }
+    shown
+}
+
+/// Neither a control character nor one that reorders or hides its neighbours (Unicode TR 36 §2.5, UAX 9 §2).
+pub fn is_printable(c: char) -> bool {
+    let hides = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !c.is_control() && !hides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc\u{202e}d\u{9b}é"), r"a\u{1b}[2Jb\u{a}c\u{202e}d\u{9b}é");
+        assert_eq!(words(&serde_json::json!(["x\u{7f}"])), r#"["x\u{7f}"]"#);
+    }
+}

@@ -1,0 +1,42 @@
+//! `countersign serve`: opens the doors, and closes them in order when told to.
+
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Exit, Failure};
+use crate::{app, telemetry};
+
+pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
+    telemetry::install(&std::env::var("COUNTERSIGN_LOG").unwrap_or_else(|_| "info".to_owned()));
+    let (config, text) = super::read(path)?;
+    super::runtime()?.block_on(async {
+        let running = app::start(&config, &text, app::Seams::default()).await?;
+        let address = |address: Option<std::net::SocketAddr>| address.map_or_else(|| "unix".to_owned(), |address| address.to_string());
+        tracing::info!(agent = address(running.agent), admin = address(running.admin), vkey = running.vkey, "the doors are open");
+        told_to_stop().await?;
+        tracing::info!("stopping: calls under way get ten seconds");
+        let stopping = running.stop();
+        tokio::select! {
+            ended = stopping => {
+                if !ended {
+                    tracing::warn!("some credentials could not be ended in time; the next start goes on with them");
+                }
+            }
+            // Told twice: what is left open is found and ended by the next start.
+            second = told_to_stop() => second?,
+        }
+        Ok(Exit::Done)
+    })
+}
+
+async fn told_to_stop() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Away(format!("signals cannot be received: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! The configuration as written: one TOML file, unknown keys are errors.
+
+mod parsed;
+mod size;
+mod tool;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use self::parsed::{
+    Agent, Config, ConfigError, Door, IssuerKind, Lineage, Listen, Reviewer, Rule, SecretFrom, ToolConfig,
+};
+pub use self::size::{Bytes, Span};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default)]
+    listen: ListenFile,
+    #[serde(default)]
+    keys: KeysFile,
+    #[serde(default)]
+    lineage: LineageFile,
+    #[serde(default)]
+    policies: PoliciesFile,
+    #[serde(default)]
+    reviewers: BTreeMap<String, ReviewerFile>,
+    #[serde(default)]
+    agents: BTreeMap<String, AgentFile>,
+    #[serde(default)]
+    tools: BTreeMap<String, ToolFile>,
+    #[serde(default)]
+    issuers: BTreeMap<String, IssuerFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ListenFile {
+    agent: String,
+    admin: String,
+    hosts: Vec<String>,
+    expose: bool,
+    workers: Option<usize>,
+    socket_mode: String,
+}
+
+impl Default for ListenFile {
+    fn default() -> Self {
+        Self { agent: "127.0.0.1:7080".to_owned(), admin: "127.0.0.1:7081".to_owned(), hosts: Vec::new(), expose: false, workers: None, socket_mode: "0600".to_owned() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct KeysFile {
+    dir: PathBuf,
+}
+
+impl Default for KeysFile {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("keys") }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LineageFile {
+    path: PathBuf,
+    sync: SyncFile,
+    deadline: Span,
+    queue: usize,
+}
+
+impl Default for LineageFile {
+    fn default() -> Self {
+        Self { path: PathBuf::from("lineage.db"), sync: SyncFile::Full, deadline: Span::seconds(2), queue: 8_192 }
+    }
+}
+
+/// When an acknowledged record is safe.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncFile {
+    /// It survives the loss of power.
+    Full,
+    /// It survives a crash of the process, and of the machine up to the last checkpoint.
+    Normal,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PoliciesFile {
+    dir: PathBuf,
+}
+
+impl Default for PoliciesFile {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("policies") }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewerFile {
+    token: SecretFile,
+    may: Vec<May>,
+}
+
+/// What a reviewer may do.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "lowercase")]
+pub enum May {
+    /// Look at calls and their records.
+    Read,
+}
+
+/// Where a secret comes from; never the secret itself.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum SecretFile {
+    Env(String),
+    File(PathBuf),
+    Systemd(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AgentFile {
+    identify: Vec<ProofFile>,
+    #[serde(default)]
+    open_tasks: Vec<ProofFile>,
+    tools: Vec<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    mode: ModeFile,
+    #[serde(default)]
+    intent: crate::judge::IntentRule,
+    #[serde(default)]
+    limits: Vec<LimitFile>,
+    #[serde(default)]
+    chain: ChainFile,
+}
+
+/// How an agent's verdicts are acted on.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ModeFile {
+    #[default]
+    Enforce,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum ProofFile {
+    Peer(PeerFile),
+    Token(SecretFile),
+    All(Vec<ProofFile>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PeerFile {
+    uid: Option<u32>,
+    gid: Option<u32>,
+    exe: Option<PathBuf>,
+    sha256: Option<crate::model::Digest>,
+    cgroup: Option<String>,
+    unit: Option<String>,
+    script: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitFile {
+    per: PerFile,
+    requests: u64,
+    window: Span,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PerFile {
+    Agent,
+    Task,
+    Tool,
+    Action,
+    Workload,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChainFile {
+    max_calls: Option<u64>,
+    max_repeats: Option<u64>,
+    max_concurrent: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolFile {
+    upstream: String,
+    catalog: PathBuf,
+    issuer: String,
+    #[serde(default)]
+    max_call: Option<Span>,
+    #[serde(default)]
+    max_body: Option<Bytes>,
+    #[serde(default)]
+    networks: Vec<String>,
+    #[serde(default)]
+    plaintext: bool,
+    #[serde(default)]
+    request_headers: Vec<String>,
+    #[serde(default)]
+    answer_headers: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum IssuerFile {
+    None,
+    Static {
+        secret: SecretFile,
+        #[serde(default)]
+        header: Option<String>,
+        #[serde(default)]
+        prefix: Option<String>,
+    },
+    Jwt {
+        #[serde(default)]
+        issuer: Option<String>,
+        #[serde(default)]
+        audience: Option<String>,
+        #[serde(default)]
+        header: Option<String>,
+        #[serde(default)]
+        rotate: Option<Span>,
+    },
+}

@@ -1,0 +1,78 @@
+//! What comes back from a tool, as far as it is believed: a clearly framed head, and a body without trailers.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::BoxBody;
+use hyper::body::Incoming;
+
+/// An error of a body, of whatever kind.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of an answer, as it streams in. Trailers are dropped (RFC 9110 §6.5.1 lets a recipient do so): nothing of
+/// an answer passes that was not in its head when that was checked.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// From a connection.
+    Hyper(Incoming),
+    /// From anywhere else.
+    Other(BoxBody<Bytes, BoxError>),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = match self.get_mut() {
+            Self::Hyper(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
+            Self::Other(body) => ready!(Pin::new(body).poll_frame(cx)),
+        };
+        match frame {
+            Some(Ok(frame)) if frame.is_trailers() => Poll::Ready(None),
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Hyper(body) => body.is_end_stream(),
+            Self::Other(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Hyper(body) => body.size_hint(),
+            Self::Other(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Why an answer's head can be read in two ways, if it can (RFC 9112 §6.3, CWE-444).
+///
+/// hyper lets `Transfer-Encoding` win over `Content-Length`, reads any other coding up to the end of the connection,
+/// and takes equal lengths for one; another reader on the way may not.
+pub(super) fn ambiguity<B>(answer: &Response<B>) -> Option<&'static str> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Some("the answer switches protocols, which was not asked for");
+    }
+    let mut lengths = answer.headers().get_all(CONTENT_LENGTH).iter();
+    let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
+    match (lengths.next(), codings.next()) {
+        (None, None) => None,
+        (Some(length), None) => {
+            let clear = lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit);
+            (!clear).then_some("the answer has more than one length")
+        }
+        (None, Some(coding)) => {
+            let clear = codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+            (!clear).then_some("the answer has a transfer coding other than `chunked`")
+        }
+        (Some(_), Some(_)) => Some("the answer has both a length and a transfer coding"),
+    }
+}

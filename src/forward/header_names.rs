@@ -1,0 +1,186 @@
+//! The names of headers, sorted by what may become of them.
+
+/// Request headers with one value.
+pub(super) const ONCE: [&str; 13] = [
+    "content-disposition",
+    "content-type",
+    "idempotency-key",
+    "if-modified-since",
+    "if-range",
+    "if-unmodified-since",
+    "last-event-id",
+    "range",
+    "repr-digest",
+    "content-digest",
+    "traceparent",
+    "user-agent",
+    "x-request-id",
+];
+
+/// Request headers that are lists.
+pub(super) const MANY: [&str; 10] = [
+    "accept",
+    "accept-language",
+    "cache-control",
+    "content-language",
+    "if-match",
+    "if-none-match",
+    "prefer",
+    "tracestate",
+    "want-content-digest",
+    "want-repr-digest",
+];
+
+/// Framing and hops, routing, where a request is said to come from, and what would change its method or its path.
+pub(super) const NEVER: [&str; 34] = [
+    "accept-encoding",
+    "cf-connecting-ip",
+    "client-ip",
+    "connection",
+    "content-length",
+    "expect",
+    "fastly-client-ip",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "max-forwards",
+    "origin",
+    "referer",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "true-client-ip",
+    "upgrade",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method",
+    "x-method-override",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-url-scheme",
+];
+
+pub(super) const NEVER_STARTS: [&str; 11] = [
+    "agent-",
+    "countersign-",
+    "proxy-",
+    "sec-",
+    "x-agent-",
+    "x-authenticated-",
+    "x-envoy-",
+    "x-forwarded",
+    "x-original-forwarded",
+    "x-remote-",
+    "x-sidecar-",
+];
+
+/// Headers that speak for somebody. The one credential a tool sees is the one lent for the call.
+pub(super) const CREDENTIALS: [&str; 20] = [
+    "api-key",
+    "apikey",
+    "authorization",
+    "cookie",
+    "cookie2",
+    "dpop",
+    "ocp-apim-subscription-key",
+    "private-token",
+    "proxy-authorization",
+    "x-access-token",
+    "x-api-key",
+    "x-api-token",
+    "x-auth-key",
+    "x-auth-token",
+    "x-authorization",
+    "x-figma-token",
+    "x-goog-api-key",
+    "x-goog-iam-authorization-token",
+    "x-shopify-access-token",
+    "x-vault-token",
+];
+
+/// Answer headers with one value. `Content-Length` is only there where nothing else frames the answer.
+pub(super) const ANSWER_ONCE: [&str; 22] = [
+    "accept-ranges",
+    "age",
+    "content-disposition",
+    "content-encoding",
+    "content-length",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "date",
+    "deprecation",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "mcp-protocol-version",
+    "request-id",
+    "retry-after",
+    "sunset",
+    "traceresponse",
+    "x-request-id",
+    "x-total-count",
+];
+
+/// Answer headers that are lists.
+pub(super) const ANSWER_MANY: [&str; 14] = [
+    "accept-patch",
+    "accept-post",
+    "allow",
+    "cache-control",
+    "content-digest",
+    "content-language",
+    "link",
+    "preference-applied",
+    "ratelimit",
+    "ratelimit-policy",
+    "repr-digest",
+    "vary",
+    "warning",
+    "x-content-type-options",
+];
+
+/// Framing and hops, what would make a client keep or send something, what is said about somebody's proof, and what
+/// speaks for the door's own origin rather than the tool's.
+pub(super) const NEVER_ANSWERED: [&str; 26] = [
+    "alt-svc",
+    "authentication-info",
+    "clear-site-data",
+    "connection",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "expect-ct",
+    "keep-alive",
+    "nel",
+    "origin-agent-cluster",
+    "permissions-policy",
+    "public-key-pins",
+    "refresh",
+    "report-to",
+    "reporting-endpoints",
+    "server-timing",
+    "service-worker-allowed",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "www-authenticate",
+];
+
+pub(super) const NEVER_ANSWERED_STARTS: [&str; 5] =
+    ["access-control-", "agent-", "countersign-", "cross-origin-", "proxy-"];

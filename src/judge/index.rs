@@ -1,0 +1,304 @@
+//! The rules that can hold for an agent and an action, found at load; and the verdicts already reached under them.
+//!
+//! Agents and actions are closed sets. For each pair, the rules whose scope could hold are kept, and which facts these
+//! rules can see is noted. Judgement is pure, so a verdict is remembered under exactly those facts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cedar_policy::{
+    ActionConstraint, Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, PrincipalConstraint, Request,
+    ResourceConstraint, Response, Schema,
+};
+use quick_cache::sync::Cache;
+
+use super::mention::Mentions;
+use super::policy::{self, PolicyError, Rule, Source, longest_ttl};
+use super::schema::{self, ActionShape};
+use super::view::View;
+use super::by_default;
+use crate::model::{AgentName, Call, Code, Decision as Kind, Digest, Facts, Finding};
+
+/// Verdicts remembered at a time.
+const REMEMBERED: usize = 16_384;
+
+/// A key longer than this is not worth remembering: it holds an argument that hardly comes twice.
+const LONGEST_KEY: usize = 2_048;
+
+/// An agent as the index needs it.
+#[derive(Clone, Debug)]
+pub struct AgentShape {
+    /// Its name.
+    pub name: AgentName,
+    /// The groups it is in.
+    pub groups: Vec<String>,
+    /// The tools it may call.
+    pub tools: BTreeSet<Arc<str>>,
+}
+
+/// Everything that judges, in one version.
+pub struct Policies {
+    version: Digest,
+    schema_text: String,
+    entries: HashMap<AgentName, HashMap<Arc<str>, Entry>>,
+    remembered: Cache<(usize, Box<[u8]>), Arc<Outcome>>,
+    kinds: Kinds,
+}
+
+/// What was decided, and by which rules.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// The rules that determined it.
+    pub rules: Arc<[String]>,
+    /// Why not; empty if it is permitted.
+    pub findings: Arc<[Finding]>,
+    /// The narrowest `@ttl` of the rules that permit it.
+    pub ttl: Duration,
+}
+
+/// One pair of an agent and an action.
+struct Entry {
+    number: usize,
+    principal: EntityUid,
+    action: EntityUid,
+    tool: EntityUid,
+    fixed: Entities,
+    rules: Arc<Subset>,
+}
+
+/// The rules that can hold for some pairs.
+struct Subset {
+    all: PolicySet,
+    permits: PolicySet,
+    by_id: HashMap<String, Rule>,
+    mentions: Mentions,
+}
+
+struct Kinds {
+    agent: EntityTypeName,
+    group: EntityTypeName,
+    action: EntityTypeName,
+    tool: EntityTypeName,
+    resource: EntityTypeName,
+}
+
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Policies({})", self.version)
+    }
+}
+
+impl Policies {
+    /// Loads the policies for these agents and actions. `version` names all that was loaded.
+    pub fn load(sources: &[Source], agents: &[AgentShape], actions: &[ActionShape], version: Digest) -> Result<Self, PolicyError> {
+        let schema_text = schema::schema(actions);
+        let own = |error: &dyn std::fmt::Display| PolicyError::of_schema(&schema_text, error);
+        let schema = Schema::from_str(&schema_text).map_err(|error| own(&error))?;
+        let action_entities = schema.action_entities().map_err(|error| own(&error))?;
+        let kinds = Kinds::new().map_err(|error| own(&error))?;
+        let rules = policy::read(sources, &schema)?;
+        let mut subsets: HashMap<Vec<usize>, Arc<Subset>> = HashMap::new();
+        let mut entries: HashMap<AgentName, HashMap<Arc<str>, Entry>> = HashMap::new();
+        let mut number = 0;
+        for agent in agents {
+            for action in actions.iter().filter(|action| agent.tools.contains(&action.tool)) {
+                let pair = Pair { kinds: &kinds, agent, action };
+                let holding: Vec<usize> = rules.iter().enumerate().filter(|(_, rule)| pair.could_hold(rule)).map(|(index, _)| index).collect();
+                let subset = match subsets.get(&holding) {
+                    Some(subset) => subset.clone(),
+                    None => {
+                        let subset = Arc::new(Subset::new(holding.iter().filter_map(|index| rules.get(*index))).map_err(|error| own(&error))?);
+                        subsets.insert(holding, subset.clone());
+                        subset
+                    }
+                };
+                let entry = pair.entry(number, subset, &action_entities).map_err(|error| own(&error))?;
+                entries.entry(agent.name.clone()).or_default().insert(action.name.clone(), entry);
+                number += 1;
+            }
+        }
+        Ok(Self { version, schema_text, entries, remembered: Cache::new(REMEMBERED), kinds })
+    }
+
+    /// Names all that was loaded.
+    pub fn version(&self) -> Digest {
+        self.version
+    }
+
+    /// The schema that the policies were checked against, in Cedar's own syntax.
+    pub fn schema(&self) -> &str {
+        &self.schema_text
+    }
+
+    /// Decides by the rules that can hold, or remembers having decided the same.
+    pub fn decide(&self, call: &Call, facts: &Facts) -> Arc<Outcome> {
+        let Some(entry) = self.entries.get(&call.caller.agent).and_then(|actions| actions.get(&call.action.name)) else {
+            return Arc::new(Outcome::no(vec![by_default()]));
+        };
+        let view = View::new(&entry.rules.mentions, call, facts);
+        let key = view.key();
+        if key.len() > LONGEST_KEY {
+            return Arc::new(self.evaluate(entry, call, &view));
+        }
+        let key = (entry.number, key);
+        if let Some(outcome) = self.remembered.get(&key) {
+            return outcome;
+        }
+        let outcome = Arc::new(self.evaluate(entry, call, &view));
+        self.remembered.insert(key, outcome.clone());
+        outcome
+    }
+
+    fn evaluate(&self, entry: &Entry, call: &Call, view: &View) -> Outcome {
+        let resource = EntityUid::from_type_name_and_id(self.kinds.resource.clone(), EntityId::new(&call.action.resource));
+        let prepared = view.context().and_then(|context| {
+            let entity = Entity::new_no_attrs(resource.clone(), HashSet::from([entry.tool.clone()]));
+            let entities = entry.fixed.clone().add_entities([entity], None).map_err(|error| error.to_string())?;
+            let request = Request::new(entry.principal.clone(), entry.action.clone(), resource, context, None).map_err(|error| error.to_string())?;
+            Ok((request, entities))
+        });
+        match prepared {
+            Ok((request, entities)) => {
+                let response = Authorizer::new().is_authorized(&request, &entry.rules.all, &entities);
+                let permitted = || Authorizer::new().is_authorized(&request, &entry.rules.permits, &entities).decision() == Decision::Allow;
+                entry.rules.outcome(&response, permitted)
+            }
+            Err(why) => Outcome::no(vec![Finding { rule: "error".to_owned(), code: Code::Denied, reason: Some(why) }]),
+        }
+    }
+}
+
+impl Outcome {
+    fn no(findings: Vec<Finding>) -> Self {
+        let rules = findings.iter().map(|finding| finding.rule.clone()).collect();
+        Self { rules, findings: findings.into(), ttl: Duration::ZERO }
+    }
+}
+
+impl Subset {
+    fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Result<Self, cedar_policy::PolicySetError> {
+        let mut subset = Self { all: PolicySet::new(), permits: PolicySet::new(), by_id: HashMap::new(), mentions: Mentions::none() };
+        for rule in rules {
+            subset.all.add(rule.policy.clone())?;
+            if rule.permits() {
+                subset.permits.add(rule.policy.clone())?;
+            }
+            subset.mentions.merge(&rule.mentions);
+            subset.mentions.resource |= !matches!(rule.policy.resource_constraint(), ResourceConstraint::Any);
+            subset.by_id.insert(rule.id.clone(), rule.clone());
+        }
+        Ok(subset)
+    }
+
+    /// Cedar skips a policy that errs, even a `forbid`; here any error is a deny.
+    fn outcome(&self, response: &Response, permitted: impl FnOnce() -> bool) -> Outcome {
+        let diagnostics = response.diagnostics();
+        let errors: BTreeSet<String> = diagnostics.errors().map(|error| match error {
+            cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
+        }).collect();
+        if !errors.is_empty() {
+            let erred = |rule| Finding { rule, code: Code::Denied, reason: Some("the rule could not be evaluated".to_owned()) };
+            return Outcome::no(errors.into_iter().map(erred).collect());
+        }
+        let determining: BTreeMap<String, &Rule> =
+            diagnostics.reason().filter_map(|id| self.by_id.get_key_value(&id.to_string())).map(|(id, rule)| (id.clone(), rule)).collect();
+        match response.decision() {
+            Decision::Allow => Outcome {
+                ttl: determining.values().filter_map(|rule| rule.ttl).min().unwrap_or(longest_ttl()),
+                rules: determining.into_keys().collect(),
+                findings: Arc::new([]),
+            },
+            Decision::Deny => {
+                let mut findings: Vec<Finding> = determining
+                    .into_iter()
+                    .map(|(id, rule)| Finding { rule: id, code: rule.code, reason: rule.reason.clone() })
+                    .collect();
+                // Where only limits say no, waiting must help: it does not if no rule permits the call anyway.
+                if findings.iter().all(|finding| finding.code.decision() == Kind::Throttle) && !permitted() {
+                    findings.push(by_default());
+                }
+                Outcome::no(findings)
+            }
+        }
+    }
+}
+
+struct Pair<'a> {
+    kinds: &'a Kinds,
+    agent: &'a AgentShape,
+    action: &'a ActionShape,
+}
+
+impl Pair<'_> {
+    /// Whether the rule's scope can hold for this pair, whatever the resource is below the tool. Every constraint is
+    /// matched by name: a new kind breaks the build rather than dropping a rule.
+    fn could_hold(&self, rule: &Rule) -> bool {
+        let Kinds { agent, resource, .. } = self.kinds;
+        let policy = &rule.policy;
+        let principals: Vec<EntityUid> = std::iter::once(self.principal()).chain(self.groups()).collect();
+        let principal = match policy.principal_constraint() {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Eq(uid) => uid == self.principal(),
+            PrincipalConstraint::In(uid) => principals.contains(&uid),
+            PrincipalConstraint::Is(kind) => kind == *agent,
+            PrincipalConstraint::IsIn(kind, uid) => kind == *agent && principals.contains(&uid),
+        };
+        let actions = self.actions();
+        let action = match policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => actions.first() == Some(&uid),
+            ActionConstraint::In(uids) => uids.iter().any(|uid| actions.contains(uid)),
+        };
+        let below = |uid: &EntityUid| *uid == self.tool() || self.is_below_tool(uid);
+        let resource = match policy.resource_constraint() {
+            ResourceConstraint::Any => true,
+            ResourceConstraint::Eq(uid) => self.is_below_tool(&uid),
+            ResourceConstraint::In(uid) => below(&uid),
+            ResourceConstraint::Is(kind) => kind == *resource,
+            ResourceConstraint::IsIn(kind, uid) => kind == *resource && below(&uid),
+        };
+        principal && action && resource
+    }
+
+    fn is_below_tool(&self, uid: &EntityUid) -> bool {
+        let id = uid.id().unescaped();
+        *uid.type_name() == self.kinds.resource && id.strip_prefix(&*self.action.tool).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    fn principal(&self) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.kinds.agent.clone(), EntityId::new(self.agent.name.as_str()))
+    }
+
+    fn groups(&self) -> impl Iterator<Item = EntityUid> {
+        self.agent.groups.iter().map(|group| EntityUid::from_type_name_and_id(self.kinds.group.clone(), EntityId::new(group)))
+    }
+
+    fn tool(&self) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.kinds.tool.clone(), EntityId::new(&*self.action.tool))
+    }
+
+    /// The action, its tool's and its effect's.
+    fn actions(&self) -> [EntityUid; 3] {
+        let names = [self.action.name.to_string(), format!("tool:{}", self.action.tool), format!("effect:{}", self.action.effect.name())];
+        names.map(|name| EntityUid::from_type_name_and_id(self.kinds.action.clone(), EntityId::new(name)))
+    }
+
+    fn entry(&self, number: usize, rules: Arc<Subset>, action_entities: &Entities) -> Result<Entry, cedar_policy::entities_errors::EntitiesError> {
+        let [action, ..] = self.actions();
+        let principal = Entity::new_no_attrs(self.principal(), self.groups().collect());
+        let groups = self.groups().map(|group| Entity::new_no_attrs(group, HashSet::new()));
+        let tool = Entity::new_no_attrs(self.tool(), HashSet::new());
+        let own = self.actions().into_iter().filter_map(|uid| action_entities.get(&uid).cloned());
+        let fixed = Entities::from_entities(std::iter::once(principal).chain(groups).chain([tool]).chain(own), None)?;
+        Ok(Entry { number, principal: self.principal(), action, tool: self.tool(), fixed, rules })
+    }
+}
+
+impl Kinds {
+    fn new() -> Result<Self, cedar_policy::ParseErrors> {
+        let kind = EntityTypeName::from_str;
+        Ok(Self { agent: kind("Agent")?, group: kind("Group")?, action: kind("Action")?, tool: kind("Tool")?, resource: kind("Resource")? })
+    }
+}

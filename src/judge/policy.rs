@@ -1,0 +1,199 @@
+//! Policies as their authors write them: parsed, their annotations understood, checked against the schema.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use miette::Diagnostic;
+
+use super::mention::{Mentions, mentions};
+use crate::model::Code;
+
+/// The longest a credential may live, and how long it may where no rule says.
+pub const fn longest_ttl() -> Duration {
+    Duration::from_secs(60)
+}
+
+/// A file of policies.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What it is called: `policies/main.cedar`, or `config` for what was compiled from the configuration.
+    pub name: String,
+    /// Cedar.
+    pub text: String,
+}
+
+/// A policy that will be enforced.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Under its own id.
+    pub policy: Policy,
+    /// Its `@id`, or the file's name and its place there.
+    pub id: String,
+    /// Its `@reason`.
+    pub reason: Option<String>,
+    /// Its `@code`; `denied` if it has none. Only a `forbid` has one.
+    pub code: Code,
+    /// Its `@ttl`. Only a `permit` has one.
+    pub ttl: Option<Duration>,
+    /// What its conditions can see.
+    pub mentions: Mentions,
+}
+
+impl Rule {
+    /// Whether it permits rather than forbids.
+    pub fn permits(&self) -> bool {
+        self.policy.effect() == Effect::Permit
+    }
+}
+
+/// What is wrong with a policy, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {message}{excerpt}{help}")]
+pub struct PolicyError {
+    /// File, line and column, as editors take them.
+    place: String,
+    message: String,
+    excerpt: String,
+    help: String,
+}
+
+impl PolicyError {
+    /// The schema made from the configuration is not one: a name in a catalog that Cedar does not take.
+    pub fn of_schema(schema: &str, why: &dyn std::fmt::Display) -> Self {
+        plain(&Source { name: "the generated schema".to_owned(), text: schema.to_owned() }, why.to_string())
+    }
+}
+
+/// Reads every file; the first thing wrong with any of them is the error.
+pub fn read(sources: &[Source], schema: &Schema) -> Result<Vec<Rule>, PolicyError> {
+    let mut rules = Vec::new();
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for source in sources {
+        let parsed = PolicySet::from_str(&source.text).map_err(|error| diagnose(source, &error))?;
+        if parsed.templates().next().is_some() {
+            return Err(plain(source, "a policy with slots such as `?principal` is never linked here, so it would never hold".to_owned()));
+        }
+        let mut checked = PolicySet::new();
+        for (place, policy) in in_order(&parsed).into_iter().enumerate() {
+            let rule = understand(source, place, &policy)?;
+            if let Some(other) = seen.insert(rule.id.clone(), source.name.clone()) {
+                return Err(plain(source, format!("the id `{}` is already that of a rule in {other}", rule.id)));
+            }
+            checked.add(rule.policy.clone()).map_err(|error| diagnose(source, &error))?;
+            rules.push(rule);
+        }
+        let result = Validator::new(schema.clone()).validate(&checked, ValidationMode::Strict);
+        if let Some(error) = result.validation_errors().next() {
+            return Err(diagnose(source, error));
+        }
+    }
+    Ok(rules)
+}
+
+/// Cedar names the policies of a text `policy0`, `policy1` … in the order they stand there.
+fn in_order(parsed: &PolicySet) -> Vec<Policy> {
+    let number = |policy: &Policy| policy.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX);
+    let mut policies: Vec<Policy> = parsed.policies().cloned().collect();
+    policies.sort_by_key(number);
+    policies
+}
+
+fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, PolicyError> {
+    let permits = policy.effect() == Effect::Permit;
+    let id = policy.annotation("id").map_or_else(|| format!("{}:{}", source.name, place + 1), str::to_owned);
+    let wrong = |why: String| plain(source, format!("in the rule `{id}`: {why}"));
+    let (mut reason, mut code, mut ttl) = (None, Code::Denied, None);
+    for (name, value) in policy.annotations() {
+        match name {
+            "id" => {}
+            "reason" => reason = Some(value.to_owned()),
+            "code" if !permits => {
+                code = Code::from_name(value).filter(|code| Code::FOR_RULES.contains(code)).ok_or_else(|| {
+                    let known = Code::FOR_RULES.map(Code::name).join("`, `");
+                    wrong(format!("`@code(\"{value}\")` is none of `{known}`"))
+                })?;
+            }
+            "ttl" if permits => ttl = Some(duration(value).ok_or_else(|| wrong(format!("`@ttl(\"{value}\")` is no time up to 60s, such as `20s`")))?),
+            "code" => return Err(wrong("`@code` says which kind of no a `forbid` is; a `permit` has none".to_owned())),
+            "ttl" => return Err(wrong("`@ttl` bounds the credential of a `permit`; a `forbid` has none".to_owned())),
+            other => return Err(wrong(format!("`@{other}` is not an annotation; there are `@id`, `@reason`, `@code` and `@ttl`"))),
+        }
+    }
+    let mentions = mentions(policy);
+    let policy = policy.new_id(PolicyId::new(&id));
+    Ok(Rule { policy, id, reason, code, ttl, mentions })
+}
+
+/// `20s`, `500ms`, `1m`; more than nothing, and no longer than the longest.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        _ => return None,
+    };
+    (!duration.is_zero() && duration <= longest_ttl()).then_some(duration)
+}
+
+fn plain(source: &Source, message: String) -> PolicyError {
+    PolicyError { place: source.name.clone(), message, excerpt: String::new(), help: String::new() }
+}
+
+/// Cedar's own words, with the line they are about.
+fn diagnose(source: &Source, error: &(impl Diagnostic + std::fmt::Display)) -> PolicyError {
+    let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
+    let help = error.help().map(|help| format!("\n  {help}")).unwrap_or_default();
+    let Some(before) = offset.and_then(|offset| source.text.get(..offset)) else {
+        return PolicyError { help, ..plain(source, error.to_string()) };
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let shown = source.text.lines().nth(line - 1).unwrap_or_default();
+    let caret = " ".repeat(column - 1);
+    PolicyError {
+        place: format!("{}:{line}:{column}", source.name),
+        message: error.to_string(),
+        excerpt: format!("\n  | {shown}\n  | {caret}^"),
+        help,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let schema = Schema::from_str(&super::super::schema::schema(&[])).unwrap();
+        let source = Source { name: "p.cedar".to_owned(), text: text.to_owned() };
+        read(&[source], &schema).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_mistake_is_shown_where_it_stands() {
+        let shown = error("permit(principal, action, resource);\npermit(principal, action resource);");
+        assert!(shown.starts_with("p.cedar:2:26: "), "{shown}");
+        assert!(shown.contains("\n  | permit(principal, action resource);\n  |                          ^"), "{shown}");
+    }
+
+    #[test]
+    fn an_annotation_that_would_do_nothing_is_refused() {
+        for (text, word) in [
+            ("@ask(\"ana\") forbid(principal, action, resource);", "`@ask` is not an annotation"),
+            ("@shadow forbid(principal, action, resource);", "`@shadow` is not an annotation"),
+            ("@code(\"nope\") forbid(principal, action, resource);", "is none of"),
+            ("@code(\"too_slow\") forbid(principal, action, resource);", "is none of"),
+            ("@code(\"denied\") permit(principal, action, resource);", "a `permit` has none"),
+            ("@ttl(\"20s\") forbid(principal, action, resource);", "a `forbid` has none"),
+            ("@ttl(\"61s\") permit(principal, action, resource);", "no time up to 60s"),
+            ("@id(\"a\") permit(principal, action, resource); @id(\"a\") permit(principal, action, resource);", "already that of a rule"),
+            ("permit(principal == ?principal, action, resource);", "slots"),
+        ] {
+            assert!(error(text).contains(word), "{text}: {}", error(text));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a policy sees of a call: one table, from which come the schema, the Cedar context and `docs/facts.md`.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Argument, Facts};
+
+/// One fact that policies can read as `context.GROUP.NAME`, or `context.NAME` where the group is empty.
+pub struct Fact {
+    /// The record it stands in; empty if it stands in none.
+    pub group: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// What it means, for `docs/facts.md`.
+    pub meaning: &'static str,
+    /// Its value for a call; nothing if the call has none.
+    pub read: fn(&Facts) -> Option<Value>,
+}
+
+/// The types facts have in Cedar.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// `Bool`
+    Bool,
+    /// `Long`
+    Long,
+    /// `String`
+    Text,
+    /// `String`, and not every call has one: a policy asks `has` first.
+    MaybeText,
+    /// `Set<String>`
+    Set,
+}
+
+/// The value of a fact, in a form that can be compared, hashed and handed to Cedar.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Value {
+    /// True or false.
+    Bool(bool),
+    /// A number.
+    Long(i64),
+    /// Text.
+    Text(String),
+    /// A decimal, as text.
+    Decimal(String),
+    /// A set of texts.
+    Set(BTreeSet<String>),
+}
+
+impl From<&Argument> for Value {
+    fn from(argument: &Argument) -> Self {
+        match argument {
+            Argument::Long(number) => Self::Long(*number),
+            Argument::Bool(truth) => Self::Bool(*truth),
+            Argument::Text(text) => Self::Text(text.clone()),
+            Argument::Decimal(text) => Self::Decimal(text.clone()),
+        }
+    }
+}
+
+const fn fact(group: &'static str, name: &'static str, kind: Kind, meaning: &'static str, read: fn(&Facts) -> Option<Value>) -> Fact {
+    Fact { group, name, kind, meaning, read }
+}
+
+fn text(text: &str) -> Option<Value> {
+    Some(Value::Text(text.to_owned()))
+}
+
+fn set<'a>(items: impl Iterator<Item = &'a str>) -> Option<Value> {
+    Some(Value::Set(items.map(str::to_owned).collect()))
+}
+
+/// Every fact but `args`, whose members the catalog names for each action.
+pub const FACTS: [Fact; 21] = [
+    fact("intent", "declared", Kind::Bool, "The agent declared an intent in `Agent-Intent`, or its task's grant names the action.", |f| {
+        Some(Value::Bool(f.intent.declared))
+    }),
+    fact("intent", "source", Kind::Text, "Where the intent came from: `header`, `task` or `none`.", |f| text(f.intent.source)),
+    fact("intent", "matches", Kind::Bool, "The declared action and resource are what the call does.", |f| {
+        Some(Value::Bool(f.intent.matches))
+    }),
+    fact("intent", "purpose_present", Kind::Bool, "A purpose was given. Its words are never read by a rule.", |f| {
+        Some(Value::Bool(f.intent.purpose_present))
+    }),
+    fact("task", "present", Kind::Bool, "The call names a task. Otherwise it is in its workload's implicit one, with an empty grant.", |f| {
+        Some(Value::Bool(f.task.present))
+    }),
+    fact("task", "opened_by", Kind::Text, "`framework` if a proof in `open_tasks` opened it, `self` if the agent did, `nobody` if it is implicit.", |f| {
+        text(f.task.opened_by)
+    }),
+    fact("task", "declared", Kind::Bool, "The task's grant covers this action on this resource, and its count is not used up.", |f| {
+        Some(Value::Bool(f.task.declared))
+    }),
+    fact("task", "depth", Kind::Long, "How many tasks stand above it.", |f| Some(Value::Long(f.task.depth))),
+    fact("task", "age_s", Kind::Long, "Seconds since it was opened.", |f| Some(Value::Long(f.task.age_s))),
+    fact("task", "on_behalf_of", Kind::MaybeText, "The person or system it is for, as its opener said.", |f| {
+        f.task.on_behalf_of.clone().map(Value::Text)
+    }),
+    fact("workload", "kind", Kind::Text, "The strongest way the caller was proven: `token`, `uid` or `process`.", |f| text(f.workload.kind)),
+    fact("workload", "strength", Kind::Long, "1: it holds a string. 2: it runs as a user. 3: it is one known process. One more if several proofs agree.", |f| {
+        Some(Value::Long(f.workload.strength))
+    }),
+    fact("", "labels", Kind::Set, "What the task has taken in so far: `untrusted`, `private`. A label stays until the task is over.", |f| {
+        set(f.labels.iter().copied())
+    }),
+    fact("chain", "calls", Kind::Long, "Calls permitted so far in this task.", |f| Some(Value::Long(f.chain.calls))),
+    fact("chain", "repeats", Kind::Long, "Permitted calls so far in this task with the same action and the very same bytes.", |f| {
+        Some(Value::Long(f.chain.repeats))
+    }),
+    fact("chain", "concurrent", Kind::Long, "Calls of this task under way, this one not counted.", |f| {
+        Some(Value::Long(f.chain.concurrent))
+    }),
+    fact("chain", "actions", Kind::Set, "Full names of the actions permitted so far in this task.", |f| {
+        set(f.chain.actions.iter().map(AsRef::as_ref))
+    }),
+    fact("", "limits", Kind::Set, "Names of the limits that this call would exceed, such as `triage.limits.0`.", |f| {
+        set(f.limits.keys().map(String::as_str))
+    }),
+    fact("time", "hour", Kind::Long, "Hour of the day in UTC, 0 to 23.", |f| Some(Value::Long(f.time.hour))),
+    fact("time", "weekday", Kind::Long, "Day of the week in UTC, 1 (Monday) to 7 (Sunday).", |f| Some(Value::Long(f.time.weekday))),
+    fact("", "body", Kind::Text, "`whole` if there is a body (it was read whole before judgement), `none` if there is not.", |f| text(f.body)),
+];
+
+/// The groups and single facts, each once, in the table's order.
+pub fn groups() -> Vec<(&'static str, Vec<&'static Fact>)> {
+    let mut groups: Vec<(&'static str, Vec<&'static Fact>)> = Vec::new();
+    for fact in &FACTS {
+        let key = if fact.group.is_empty() { fact.name } else { fact.group };
+        match groups.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, facts)) => facts.push(fact),
+            None => groups.push((key, vec![fact])),
+        }
+    }
+    groups
+}
+
+/// `docs/facts.md`, from the table. A test holds the file to it.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# What a policy sees\n\n\
+         `principal` is `Agent::\"triage\"`, in its `Group`s. `action` is `Action::\"github/issues.create\"`, in \
+         `Action::\"tool:github\"` and `Action::\"effect:write\"` (read, write, delete, send, spend, execute). `resource` is \
+         `Resource::\"github/octo/hello\"`, in `Tool::\"github\"`.\n\n\
+         `context` holds the facts below, for every action; policies are checked against their types when they are loaded \
+         (`countersign check --schema` prints the schema). This page is generated from the table that the schema and the \
+         judgement use; a fact that is not on it does not exist, and a policy that names one is refused at load.\n\n\
+         | fact | type | meaning |\n|---|---|---|\n",
+    );
+    for fact in &FACTS {
+        let path = if fact.group.is_empty() { fact.name.to_owned() } else { format!("{}.{}", fact.group, fact.name) };
+        page.push_str(&format!("| `context.{path}` | `{}` | {} |\n", fact.kind.name(), fact.meaning));
+    }
+    page.push_str(
+        "| `context.args.NAME` | as the catalog says | A value the catalog lists under the action's `facts`: `String` unless it \
+         says `long`, `decimal` or `bool`. A call may lack it, so ask `context.args has NAME` first. |\n",
+    );
+    page
+}
+
+impl Kind {
+    /// As `docs/facts.md` names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "Bool",
+            Self::Long => "Long",
+            Self::Text => "String",
+            Self::MaybeText => "String, optional",
+            Self::Set => "Set<String>",
+        }
+    }
+
+    /// As a Cedar schema spells the attribute: name, perhaps a question mark, type.
+    pub fn attribute(self, name: &str) -> String {
+        match self {
+            Self::Bool => format!("{name}: Bool"),
+            Self::Long => format!("{name}: Long"),
+            Self::Text => format!("{name}: String"),
+            Self::MaybeText => format!("{name}?: String"),
+            Self::Set => format!("{name}: Set<String>"),
+        }
+    }
+}

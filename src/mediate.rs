@@ -1,0 +1,113 @@
+//! The walk: one call, from a request that nobody believes to a credential that has ended. Read this first.
+//!
+//! Each step consumes what the step before it produced, so the order is held by types and not by comments:
+//! `Incoming` → `Call` → (`Facts`, `Reservation`) → `Permit` → `Recorded` → `Lease` → `Leased`.
+
+mod hangup;
+mod refusal;
+
+use std::sync::Arc;
+
+use http::Response;
+
+pub use self::hangup::{Hangup, Waiting, line};
+pub use self::refusal::{Refusal, Refused};
+use crate::forward::{AnswerBody, Upstream, forward, keep_what_passes};
+use crate::identify::Identify;
+use crate::judge::{Policies, Verdict, judge};
+use crate::memory::Memory;
+use crate::mint::{Issuers, mint};
+use crate::model::{Digest, Incoming};
+use crate::record::{Known, Rail, Recorded};
+use crate::revoke::{Leased, Reaper};
+use crate::telemetry::Metrics;
+use crate::understand::{Catalog, understand};
+
+/// What the agent gets: the tool's answer, with the lease in its body.
+pub type Answer = Response<Leased<AnswerBody>>;
+
+/// Everything a call meets on its way.
+#[derive(Clone)]
+pub struct Mediator {
+    /// Who asks.
+    pub identify: Arc<Identify>,
+    /// What calls do.
+    pub catalog: Arc<Catalog>,
+    /// What happened before.
+    pub memory: Arc<Memory>,
+    /// What is allowed.
+    pub policies: Arc<Policies>,
+    /// Where it is written down.
+    pub rail: Arc<Rail>,
+    /// Who lends credentials.
+    pub issuers: Arc<Issuers>,
+    /// Who ends them.
+    pub reaper: Arc<Reaper>,
+    /// The way to the tools.
+    pub upstream: Arc<dyn Upstream>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Mediator {
+    /// Mediates one call. Runs in a task of its own: an agent that hangs up is seen through `hangup`, and whatever was
+    /// begun for it is brought to its end.
+    pub async fn mediate(&self, incoming: Incoming, task: Option<Digest>, mut hangup: Hangup) -> Result<Answer, Refused> {
+        let mut known = Known::of(incoming.id, &incoming.evidence.peer, &incoming.request);
+        let recorded = match self.admit(incoming, task, &mut known, &mut hangup).await {
+            Ok(recorded) => recorded,
+            Err(refusal) => return Err(self.refuse(refusal, known)),
+        };
+        let (call, task) = (recorded.call.id, recorded.call.task.id);
+        let answer = self.carry_out(recorded, hangup).await;
+        self.metrics.permitted(answer.as_ref().err().map(Refusal::code));
+        answer.map_err(|why| {
+            // The ending stands in the lineage already: the lease wrote it when it was dropped.
+            tracing::warn!(call.id = %call, code = %why.code(), %why, "a permitted call failed");
+            Refused { why, terse: self.memory.is_untrusted(task) }
+        })
+    }
+
+    /// Counts, logs and records a refusal, once: here.
+    pub fn refuse(&self, why: Refusal, known: Known) -> Refused {
+        let code = why.code();
+        let terse = known.task_id().is_some_and(|task| self.memory.is_untrusted(task));
+        let record = known.refused(code, &why.to_string(), self.rail.now());
+        if let Some(call) = record.call {
+            tracing::info!(call.id = %call, code = %code, %why, "a call was refused");
+        }
+        self.metrics.refused(code);
+        self.rail.note(record);
+        Refused { why, terse }
+    }
+
+    /// From a request to a verdict that is written down. Nothing outside has happened yet.
+    async fn admit(&self, incoming: Incoming, task: Option<Digest>, known: &mut Known, hangup: &mut Hangup) -> Result<Recorded, Refusal> {
+        let caller = self.identify.caller(&incoming.evidence, incoming.received_at)?;
+        known.caller(&caller);
+        let task = self.memory.task(&caller, task, incoming.received_at)?;
+        known.task(&task);
+        let mut call = understand(incoming, caller, task, &self.catalog)?;
+        keep_what_passes(&mut call)?;
+        known.call(&call);
+        let (facts, reservation) = self.memory.reserve(&call)?;
+        let permit = match judge(&self.policies, call, facts, reservation) {
+            Verdict::Allow(permit) => *permit,
+            Verdict::Throttle(no) | Verdict::Deny(no) => {
+                known.judged(&no);
+                return Err(Refusal::from(no));
+            }
+        };
+        hangup.check()?;
+        let plan = self.issuers.plan(&permit, &self.reaper, self.rail.now())?;
+        Ok(self.rail.permit(permit, plan).await?)
+    }
+
+    /// From a verdict that is written down to an answer, or to an ending that is.
+    async fn carry_out(&self, recorded: Recorded, mut hangup: Hangup) -> Result<Answer, Refusal> {
+        hangup.check()?;
+        let lease = mint(&self.issuers, recorded, &self.reaper).await?;
+        hangup.check()?;
+        Ok(forward(&*self.upstream, lease, hangup.happens()).await?)
+    }
+}

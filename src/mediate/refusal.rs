@@ -1,0 +1,134 @@
+//! Why a call was not made, or has no answer: one union of what each step may say.
+//!
+//! What it displays is for the log and the record. What the agent reads is made from `code`, `detail` and `findings`.
+
+use crate::forward::{self, Unclear, UpstreamError};
+use crate::judge::No;
+use crate::memory::TaskOver;
+use crate::model::{Code, Finding};
+use crate::{identify, mint, record, understand};
+
+/// A "no" from any step.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Step 1: who asks is not proven.
+    #[error(transparent)]
+    Identify(#[from] identify::Error),
+    /// The task is over.
+    #[error(transparent)]
+    Task(#[from] TaskOver),
+    /// Step 2: it cannot be understood.
+    #[error(transparent)]
+    Understand(#[from] understand::Error),
+    /// Step 2: its headers cannot be sent on as they are.
+    #[error(transparent)]
+    Headers(#[from] Unclear),
+    /// Step 3: it was judged.
+    #[error("{}", findings(.0))]
+    Judged(Box<No>),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Record(#[from] record::Unavailable),
+    /// Step 4: there is no credential.
+    #[error(transparent)]
+    Mint(#[from] mint::Error),
+    /// Step 5: there is no answer.
+    #[error(transparent)]
+    Forward(#[from] forward::Error),
+    /// The agent hung up.
+    #[error("the agent hung up")]
+    Abandoned,
+    /// The request never became a call: framing, host, size, time. Refused at the door.
+    #[error("{1}")]
+    Door(Code, String),
+}
+
+/// A refusal on its way to the agent.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub why: Refusal,
+    /// The task has taken in something untrusted: whoever wrote that may be reading, so the answer says no more than
+    /// it must.
+    pub terse: bool,
+}
+
+impl From<Box<No>> for Refusal {
+    fn from(no: Box<No>) -> Self {
+        Self::Judged(no)
+    }
+}
+
+impl Refusal {
+    /// The one code it is answered with.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Identify(_) => Code::CallerUnproven,
+            Self::Task(_) => Code::TaskOver,
+            Self::Understand(error) => match error {
+                understand::Error::Unclear(_) => Code::RequestUnclear,
+                understand::Error::MethodUnknown => Code::MethodUnknown,
+                understand::Error::ToolUnknown => Code::ToolUnknown,
+                understand::Error::ActionUnknown => Code::ActionUnknown,
+                understand::Error::TooLarge(_) => Code::TooLarge,
+                understand::Error::TypeUnknown(_) => Code::TypeUnknown,
+            },
+            Self::Headers(_) => Code::RequestUnclear,
+            Self::Judged(no) => no.first().map_or(Code::Denied, |finding| finding.code),
+            Self::Record(_) => Code::RecordUnavailable,
+            Self::Mint(error) => match error {
+                mint::Error::Overgrant { .. } => Code::IssuerOvergrant,
+                mint::Error::Record(_) => Code::RecordUnavailable,
+                mint::Error::Missing | mint::Error::Quarantined(_) | mint::Error::Issuer(_) | mint::Error::Late(_) => Code::IssuerUnavailable,
+            },
+            Self::Forward(error) => match error {
+                forward::Error::Upstream(UpstreamError::Blocked(_)) => Code::EgressBlocked,
+                forward::Error::Upstream(UpstreamError::Timeout(_)) | forward::Error::Late => Code::UpstreamTimeout,
+                forward::Error::Upstream(UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Protocol(_))
+                | forward::Error::Encoded(_)
+                | forward::Error::Secret => Code::UpstreamFailed,
+                forward::Error::Abandoned => Code::Abandoned,
+                forward::Error::Cut(_) => Code::TaskOver,
+            },
+            Self::Abandoned => Code::Abandoned,
+            Self::Door(code, _) => *code,
+        }
+    }
+
+    /// What the agent may read of it beyond the code's own words; never what an issuer, an upstream or a store said.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Understand(error) => Some(error.to_string()),
+            Self::Headers(error) => Some(error.to_string()),
+            Self::Judged(no) => no.first().and_then(|finding| finding.reason.clone()),
+            Self::Door(_, detail) => Some(detail.clone()),
+            Self::Identify(_) | Self::Task(_) | Self::Record(_) | Self::Mint(_) | Self::Forward(_) | Self::Abandoned => None,
+        }
+    }
+
+    /// The rule that speaks for it.
+    pub fn rule(&self) -> Option<&str> {
+        self.judged().and_then(No::first).map(|finding| finding.rule.as_str())
+    }
+
+    /// What the judgement found, if there was one.
+    pub fn judged(&self) -> Option<&No> {
+        match self {
+            Self::Judged(no) => Some(no),
+            Self::Identify(_)
+            | Self::Task(_)
+            | Self::Understand(_)
+            | Self::Headers(_)
+            | Self::Record(_)
+            | Self::Mint(_)
+            | Self::Forward(_)
+            | Self::Abandoned
+            | Self::Door(..) => None,
+        }
+    }
+}
+
+fn findings(no: &No) -> String {
+    let name = |finding: &Finding| format!("{} ({})", finding.rule, finding.code);
+    no.findings.iter().map(name).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,322 @@
+//! Tasks: what was asked, what it allows, and what has happened in it so far.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::lock;
+use crate::model::{
+    Call, Caller, ChainFacts, Digest, Ending, Label, OpenedBy, Task, TaskFacts, TaskId, Timestamp,
+};
+
+/// Different calls of a task that are told apart; beyond them, all count as repeats of one another.
+const TOLD_APART: usize = 10_000;
+
+/// The task is over, or not this agent's, or there never was one: the agent is not told which.
+#[derive(Debug, thiserror::Error)]
+#[error("the task is over, or not this agent's")]
+pub struct TaskOver;
+
+/// Every task that is not over.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    index: Mutex<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    by_id: HashMap<TaskId, Arc<Live>>,
+    by_token: HashMap<Digest, TaskId>,
+    by_expiry: BTreeMap<(Timestamp, TaskId), Digest>,
+}
+
+/// A task and what has happened in it.
+#[derive(Debug)]
+struct Live {
+    task: Arc<Task>,
+    state: Mutex<State>,
+    over: watch::Sender<Option<Ending>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: u64,
+    claimed: u64,
+    under_way: u64,
+    repeats: HashMap<Digest, Repeats>,
+    actions: BTreeSet<Arc<str>>,
+    labels: BTreeSet<Label>,
+    granted: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Repeats {
+    spent: u64,
+    claimed: u64,
+}
+
+/// What a task looked like when a call was claimed for it.
+pub struct Snapshot {
+    /// For the facts.
+    pub task: TaskFacts,
+    /// For the facts.
+    pub chain: ChainFacts,
+    /// For the facts.
+    pub labels: BTreeSet<&'static str>,
+    /// Calls made or claimed.
+    pub claimed_calls: u64,
+    /// The same call, made or claimed.
+    pub claimed_repeats: u64,
+    /// Calls under way or claimed.
+    pub claimed_concurrent: u64,
+}
+
+impl Tasks {
+    /// Remembers a task under the digest of its token, and forgets those that have expired.
+    pub fn open(&self, task: Task, token: Digest, now: Timestamp) {
+        let mut index = lock(&self.index);
+        while let Some(entry) = index.by_expiry.first_entry().filter(|entry| entry.key().0 <= now) {
+            let ((_, id), token) = entry.remove_entry();
+            index.by_token.remove(&token);
+            if let Some(live) = index.by_id.remove(&id) {
+                live.over.send_replace(Some(Ending::Revoked));
+            }
+        }
+        index.by_token.insert(token, task.id);
+        if let Some(end) = task.expires_at {
+            index.by_expiry.insert((end, task.id), token);
+        }
+        index.by_id.insert(task.id, Live::new(task));
+    }
+
+    /// Ends a task; its calls under way are told.
+    pub fn close(&self, id: TaskId) -> Option<Arc<Task>> {
+        let mut index = lock(&self.index);
+        let live = index.by_id.remove(&id)?;
+        if let Some(token) = live.task.expires_at.and_then(|end| index.by_expiry.remove(&(end, id))) {
+            index.by_token.remove(&token);
+        }
+        live.over.send_replace(Some(Ending::Revoked));
+        Some(live.task.clone())
+    }
+
+    /// Whether a task has taken in something untrusted.
+    pub fn is_untrusted(&self, id: TaskId) -> bool {
+        let live = lock(&self.index).by_id.get(&id).cloned();
+        live.is_some_and(|live| lock(&live.state).labels.contains(&Label::Untrusted))
+    }
+
+    /// Ends every task and cuts every call: the sidecar stops.
+    pub fn stop(&self) {
+        let index = lock(&self.index);
+        for live in index.by_id.values() {
+            live.over.send_replace(Some(Ending::Shutdown));
+        }
+    }
+
+    /// The task of this id.
+    pub fn find(&self, id: TaskId, now: Timestamp) -> Option<Arc<Task>> {
+        let live = lock(&self.index).by_id.get(&id).cloned()?;
+        live.is_open(now).then(|| live.task.clone())
+    }
+
+    /// The caller's task that this token names.
+    pub fn by_token(&self, caller: &Caller, token: Digest, now: Timestamp) -> Result<Arc<Task>, TaskOver> {
+        let live = {
+            let index = lock(&self.index);
+            index.by_token.get(&token).and_then(|id| index.by_id.get(id)).cloned().ok_or(TaskOver)?
+        };
+        if live.task.agent == caller.agent && live.is_open(now) { Ok(live.task.clone()) } else { Err(TaskOver) }
+    }
+
+    /// The implicit task of a workload: no grant, but the same memory each time.
+    pub fn implicit(&self, caller: &Caller, now: Timestamp) -> Arc<Task> {
+        let id = TaskId::implicit(Digest::of(format!("{}\n{}", caller.agent, caller.workload.id).as_bytes()));
+        let mut index = lock(&self.index);
+        let live = index.by_id.entry(id).or_insert_with(|| {
+            Live::new(Task {
+                id,
+                agent: caller.agent.clone(),
+                opened_by: OpenedBy::Nobody,
+                on_behalf_of: None,
+                goal: String::new(),
+                grant: Vec::new(),
+                parent: None,
+                depth: 0,
+                opened_at: now,
+                expires_at: None,
+            })
+        });
+        live.task.clone()
+    }
+
+    /// Counts a call in, and tells what the task looked like before it.
+    pub fn claim(&self, call: &Call) -> Result<(Claim, Snapshot), TaskOver> {
+        let live = lock(&self.index).by_id.get(&call.task.id).cloned().ok_or(TaskOver)?;
+        if !live.is_open(call.received_at) {
+            return Err(TaskOver);
+        }
+        let fingerprint = fingerprint(call);
+        let (snapshot, grant) = live.claim(call, fingerprint);
+        let claim = Claim { live, fingerprint, action: call.action.name.clone(), grant, open: true };
+        Ok((claim, snapshot))
+    }
+}
+
+impl Live {
+    fn new(task: Task) -> Arc<Self> {
+        let state = State { granted: vec![0; task.grant.len()], ..State::default() };
+        Arc::new(Self { task: Arc::new(task), state: Mutex::new(state), over: watch::Sender::new(None) })
+    }
+
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.over.borrow().is_none() && self.task.expires_at.is_none_or(|end| now < end)
+    }
+
+    fn claim(&self, call: &Call, fingerprint: Digest) -> (Snapshot, Option<usize>) {
+        let task = &self.task;
+        let mut state = lock(&self.state);
+        let grant = task.grant.iter().enumerate().position(|(index, grant)| {
+            let used = state.granted.get(index).copied().unwrap_or(u32::MAX);
+            grant.covers(&call.action) && grant.max.is_none_or(|max| used < max)
+        });
+        if let Some(used) = grant.and_then(|index| state.granted.get_mut(index)) {
+            *used = used.saturating_add(1);
+        }
+        let repeats = state.repeats_of(fingerprint);
+        let snapshot = Snapshot {
+            task: TaskFacts {
+                present: task.opened_by != OpenedBy::Nobody,
+                opened_by: task.opened_by.name(),
+                declared: grant.is_some(),
+                depth: i64::from(task.depth),
+                age_s: seconds(call.received_at.since(task.opened_at)),
+                on_behalf_of: task.on_behalf_of.clone(),
+            },
+            chain: ChainFacts {
+                calls: count(state.calls),
+                repeats: count(repeats.spent),
+                concurrent: count(state.under_way),
+                actions: state.actions.clone(),
+            },
+            labels: state.labels.iter().map(|label| label.name()).collect(),
+            claimed_calls: state.calls.saturating_add(state.claimed),
+            claimed_repeats: repeats.spent.saturating_add(repeats.claimed),
+            claimed_concurrent: state.under_way.saturating_add(state.claimed),
+        };
+        state.claimed = state.claimed.saturating_add(1);
+        if let Some(repeats) = state.repeats.get_mut(&fingerprint) {
+            repeats.claimed = repeats.claimed.saturating_add(1);
+        }
+        (snapshot, grant)
+    }
+}
+
+impl State {
+    fn repeats_of(&mut self, fingerprint: Digest) -> Repeats {
+        if self.repeats.len() < TOLD_APART {
+            return *self.repeats.entry(fingerprint).or_default();
+        }
+        self.repeats.get(&fingerprint).copied().unwrap_or(Repeats { spent: self.calls, claimed: self.claimed })
+    }
+}
+
+/// A call counted into its task: claimed until it is spent or dropped.
+#[derive(Debug)]
+pub struct Claim {
+    live: Arc<Live>,
+    fingerprint: Digest,
+    action: Arc<str>,
+    grant: Option<usize>,
+    open: bool,
+}
+
+impl Claim {
+    /// The task.
+    pub fn task(&self) -> &Task {
+        &self.live.task
+    }
+
+    /// The call is made.
+    pub fn spend(&mut self) -> Slot {
+        let mut state = lock(&self.live.state);
+        self.open = false;
+        state.claimed = state.claimed.saturating_sub(1);
+        state.calls = state.calls.saturating_add(1);
+        state.under_way = state.under_way.saturating_add(1);
+        state.actions.insert(self.action.clone());
+        if let Some(repeats) = state.repeats.get_mut(&self.fingerprint) {
+            repeats.claimed = repeats.claimed.saturating_sub(1);
+            repeats.spent = repeats.spent.saturating_add(1);
+        }
+        drop(state);
+        Slot { over: self.live.over.subscribe(), live: self.live.clone() }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        let mut state = lock(&self.live.state);
+        state.claimed = state.claimed.saturating_sub(1);
+        if let Some(used) = self.grant.and_then(|index| state.granted.get_mut(index)) {
+            *used = used.saturating_sub(1);
+        }
+        if let Some(repeats) = state.repeats.get_mut(&self.fingerprint) {
+            repeats.claimed = repeats.claimed.saturating_sub(1);
+            if repeats.claimed == 0 && repeats.spent == 0 {
+                state.repeats.remove(&self.fingerprint);
+            }
+        }
+    }
+}
+
+/// A call's place in its task, held until the call is over.
+#[derive(Debug)]
+pub struct Slot {
+    live: Arc<Live>,
+    over: watch::Receiver<Option<Ending>>,
+}
+
+impl Slot {
+    /// The answer's head has come: from here on the task holds what it brings.
+    pub fn take_in(&self, labels: &[Label]) {
+        if labels.is_empty() {
+            return;
+        }
+        // What an answer vouches for is known only once its whole body is read; what it taints, at once.
+        let narrowing = labels.iter().copied().filter(|label| *label != Label::Trusted);
+        lock(&self.live.state).labels.extend(narrowing);
+    }
+
+    /// A watch that tells by which ending the call is cut, once it is.
+    pub fn over(&self) -> watch::Receiver<Option<Ending>> {
+        self.over.clone()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = lock(&self.live.state);
+        state.under_way = state.under_way.saturating_sub(1);
+    }
+}
+
+/// The same action with the same bytes has the same fingerprint.
+fn fingerprint(call: &Call) -> Digest {
+    let mut text = format!("{}\n{}\n{}\n", call.action.name, call.method, call.target).into_bytes();
+    text.extend_from_slice(&call.content.digest.0);
+    Digest::of(&text)
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,78 @@
+//! A call: first as it came in, then as it was understood.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use super::{Action, CallId, Caller, Digest, Evidence, Intent, Task, Timestamp, Tool};
+
+/// A request as it arrived, whole. Believed by nobody.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The id every answer carries, given on arrival.
+    pub id: CallId,
+    /// When it was read whole.
+    pub received_at: Timestamp,
+    /// Who might be asking.
+    pub evidence: Evidence,
+    /// What was sent.
+    pub request: http::Request<Bytes>,
+}
+
+/// A request as it was understood: what it says and what it does. The bytes judged are the bytes sent.
+#[derive(Debug)]
+pub struct Call {
+    /// Its id.
+    pub id: CallId,
+    /// The task it belongs to; the workload's implicit one if it named none.
+    pub task: Arc<Task>,
+    /// The call it says it follows from.
+    pub parent: Option<CallId>,
+    /// Who asks, proven.
+    pub caller: Caller,
+    /// What it says it wants.
+    pub intent: Intent,
+    /// What it really does.
+    pub action: Action,
+    /// The tool it goes to.
+    pub tool: Arc<Tool>,
+    /// The method, as judged and as sent.
+    pub method: Method,
+    /// Path and query, as judged and as sent (RFC 9112 §3.2.1, origin-form, without the tool's name).
+    pub target: String,
+    /// The agent's headers; only those on an allow-list are sent on.
+    pub headers: HeaderMap,
+    /// The body, as judged and as sent.
+    pub body: Bytes,
+    /// The body's digest and length.
+    pub content: Content,
+    /// What the catalog asks the issuer to narrow the credential to, with this call's own values filled in.
+    pub details: BTreeMap<String, serde_json::Value>,
+    /// The agent sent a credential of its own along. It is not sent on; that it tried is recorded.
+    pub brought_credential: bool,
+    /// When it was read whole.
+    pub received_at: Timestamp,
+}
+
+/// What is known of a body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Content {
+    /// SHA-256 over all its bytes.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+impl Content {
+    /// Digest and length of `body`.
+    pub fn of(body: &[u8]) -> Self {
+        Self { digest: Digest::of(body), length: body.len() as u64 }
+    }
+
+    /// As policies and records name it: a body was read whole, or there is none.
+    pub const fn name(&self) -> &'static str {
+        if self.length == 0 { "none" } else { "whole" }
+    }
+}

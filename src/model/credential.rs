@@ -1,0 +1,52 @@
+//! A credential for one call: what it is, how it is carried, how it can be ended.
+
+use http::HeaderName;
+
+use super::{Secret, Timestamp};
+
+/// A credential, minted for one call and good for no other as far as its kind allows.
+#[derive(Debug)]
+pub struct Credential {
+    /// What proves it.
+    pub secret: Secret,
+    /// What ends it.
+    pub handle: Handle,
+    /// When it ends by itself; `None` for a standing secret.
+    pub expires_at: Option<Timestamp>,
+    /// Where in the request it goes.
+    pub placement: Placement,
+}
+
+/// By what name a credential can be ended.
+#[derive(Debug)]
+pub enum Handle {
+    /// There is nothing to end.
+    Nothing,
+    /// A name we chose and recorded before minting.
+    Named(String),
+    /// A name the issuer chose; as good as a secret, so it is recorded sealed, before the credential is used.
+    Sealed(Secret),
+}
+
+/// Where a credential goes in the outgoing request. `forward` is the one place that acts on it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Placement {
+    /// Nowhere: the upstream wants none.
+    Nowhere,
+    /// As the value of a header, behind a prefix such as `Bearer `.
+    Header {
+        /// The header's name.
+        name: HeaderName,
+        /// What stands before the secret.
+        prefix: String,
+    },
+}
+
+/// When a credential is no longer needed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lifetime {
+    /// Checked once by the upstream: ended when the answer's head arrives.
+    Head,
+    /// Needed throughout: ended with the answer's body.
+    End,
+}

@@ -1,0 +1,33 @@
+//! The one type that holds secrets.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::Digest;
+
+/// Bytes that nobody may see: not printable, not serialisable, not clonable, wiped when dropped.
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes the bytes over; the caller keeps no copy.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// SHA-256 over the bytes: what a secret is found by and compared with, without being kept.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+
+    /// The only way out. `tests/architecture` holds the list of places that may call it.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}

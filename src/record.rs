@@ -1,0 +1,58 @@
+//! The rail under all rooms: nothing is minted before its verdict is on it.
+
+mod account;
+mod checkpoint;
+mod entry;
+mod error;
+mod event;
+mod query;
+mod rail;
+mod seal;
+mod sqlite;
+pub mod tiles;
+mod verify;
+
+use std::time::Duration;
+
+pub use self::account::{Known, closed, loaded, opened};
+pub use self::checkpoint::{Checkpoint, Signer};
+pub use self::error::StoreError;
+pub use self::event::{
+    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Event, HandleNote, Loaded, Minted, Opened, Permitted,
+    Record, Refused, Settled,
+};
+pub use self::query::{Filter, Reader, Stored, Story};
+pub use self::rail::{Open, Rail, Recorded};
+pub use self::seal::Sealer;
+pub use self::sqlite::{Limbo, OpenCall, OpenTask, Options, SqliteLineage, Sync};
+pub use self::verify::{Report, Verdict, verify};
+use crate::model::BoxFuture;
+
+/// Where records go: one writer, an order, and no way back.
+pub trait Lineage: Send + std::marker::Sync {
+    /// Queues a record. The receipt resolves to its place in the tree once it is durable, or says why it never will be.
+    ///
+    /// Dropping the receipt of a `Permitted` takes the permission back: if it was too late to keep it from being
+    /// written, the store writes its `Ended` behind it. Dropping any other receipt changes nothing.
+    fn append(&self, record: Record) -> Receipt;
+
+    /// Why nothing can be recorded now, if nothing can.
+    fn trouble(&self) -> Option<String>;
+}
+
+/// A promise of a place in the tree.
+pub type Receipt = BoxFuture<'static, Result<u64, Unavailable>>;
+
+/// The record could not be made durable. Nothing was minted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// More records are waiting than the queue holds.
+    #[error("the lineage's queue is full")]
+    Full,
+    /// The store took too long.
+    #[error("the lineage did not commit within {0:?}")]
+    Late(Duration),
+    /// The store failed.
+    #[error("the lineage cannot be written: {0}")]
+    Failed(String),
+}

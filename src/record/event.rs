@@ -1,0 +1,259 @@
+//! What a record says: one thing that happened, as a leaf of the tree.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::{CallId, Digest, Ending, Revocation, TaskId, Timestamp};
+
+/// One thing that happened.
+///
+/// The event is public to everyone who may read the lineage and can never be taken out. What is private lies apart,
+/// under a salted commitment, and can be erased without breaking the tree.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// The call it belongs to.
+    pub call: Option<CallId>,
+    /// The task it belongs to.
+    pub task: Option<TaskId>,
+    /// What happened.
+    pub event: Event,
+    /// Fields of which the leaf holds only commitments.
+    pub private: BTreeMap<&'static str, Value>,
+}
+
+/// The kinds of records.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// What judges from here on was loaded.
+    Loaded(Loaded),
+    /// A call was permitted. Its credential is minted after this.
+    Permitted(Box<Permitted>),
+    /// A call was refused.
+    Refused(Box<Refused>),
+    /// An issuer told the name of the credential it minted.
+    Minted(Minted),
+    /// A permitted call ended.
+    Ended(Ended),
+    /// A credential whose end was open at the call's ending has ended.
+    Settled(Settled),
+    /// A task was opened.
+    Opened(Opened),
+    /// A task was ended.
+    Closed(Closed),
+}
+
+impl Event {
+    /// As the record spells its kind.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Loaded(_) => "loaded",
+            Self::Permitted(_) => "permitted",
+            Self::Refused(_) => "refused",
+            Self::Minted(_) => "minted",
+            Self::Ended(_) => "ended",
+            Self::Settled(_) => "settled",
+            Self::Opened(_) => "opened",
+            Self::Closed(_) => "closed",
+        }
+    }
+
+    /// Whether somebody waits for it: what must be durable before the next step.
+    pub const fn is_awaited(&self) -> bool {
+        match self {
+            Self::Loaded(_) | Self::Permitted(_) | Self::Minted(_) | Self::Opened(_) | Self::Closed(_) => true,
+            Self::Refused(_) | Self::Ended(_) | Self::Settled(_) => false,
+        }
+    }
+}
+
+/// What was loaded, by digest; the texts lie in the store under these digests.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Loaded {
+    /// Digest over all of the below: what a `Permitted` names as `policies`.
+    pub version: Digest,
+    /// Each file by what it is and its name: `policy:policies/main.cedar`, `catalog:tickets`, `schema`, `config`.
+    pub parts: BTreeMap<String, Digest>,
+    /// Version of the program.
+    pub program: String,
+    /// Version of Cedar.
+    pub cedar: String,
+    /// The texts, for the store; not part of the leaf.
+    #[serde(skip)]
+    pub texts: BTreeMap<Digest, String>,
+}
+
+/// A permitted call.
+///
+/// Private fields: `workload`, `resource`, `purpose`, `declared`, `target`, `content`, `args`, `on_behalf_of`, `details`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Permitted {
+    /// Who asked.
+    pub agent: String,
+    /// The call it follows from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<CallId>,
+    /// The action's full name.
+    pub action: String,
+    /// What it does.
+    pub effect: String,
+    /// The tool's origin: the credential's audience.
+    pub audience: String,
+    /// The method.
+    pub method: String,
+    /// Bytes of the body.
+    pub length: u64,
+    /// The agent sent a credential of its own along, which was not sent on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub brought_credential: bool,
+    /// The facts, but for those that are private.
+    pub facts: Value,
+    /// The rules that permitted it.
+    pub rules: Vec<String>,
+    /// What was loaded when it was judged.
+    pub policies: Digest,
+    /// What will be minted.
+    pub credential: CredentialPlan,
+}
+
+/// What will be minted, written down before it is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CredentialPlan {
+    /// The issuer's name.
+    pub issuer: String,
+    /// The issuer's kind.
+    pub kind: String,
+    /// By what name it can be ended.
+    pub handle: HandleNote,
+    /// When it ends by itself at the latest; absent for a standing secret, and where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What is known of a credential's name before it is minted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandleNote {
+    /// There will be nothing to end.
+    Nothing,
+    /// This will be its name.
+    Named(String),
+    /// The issuer will say; a `Minted` record will hold it, sealed.
+    Sealed,
+}
+
+/// A credential's name, learned from its issuer and sealed under the store's key.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Minted {
+    /// The issuer's name.
+    pub issuer: String,
+    /// The sealed name, base64.
+    pub handle: String,
+    /// When the credential ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A refused call: whatever was known of it by then.
+///
+/// Private fields: `peer`, `workload`, `resource`, `purpose`, `declared`, `target`, `args`, `on_behalf_of`, `why`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Refused {
+    /// The code of the answer.
+    pub code: String,
+    /// `deny`, `throttle` or `unavailable`.
+    pub decision: String,
+    /// The rules that refused it.
+    pub rules: Vec<String>,
+    /// Who asked, if that was proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The method.
+    pub method: String,
+    /// The action's full name, if it was understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The facts, if it was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Value>,
+    /// What was loaded when it was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Digest>,
+}
+
+/// How a permitted call ended. Private fields: `answer_digest`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// Why, if it did not simply complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What the upstream answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerNote>,
+    /// How the credential ended.
+    pub credential: CredentialNote,
+}
+
+/// An answer, as far as it was passed on.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AnswerNote {
+    /// The status code.
+    pub status: u16,
+    /// Bytes of the body.
+    pub bytes: u64,
+}
+
+/// How a credential ended.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CredentialNote {
+    /// What is known of its end.
+    pub revocation: Revocation,
+    /// When it was minted; absent if it never was, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minted_at: Option<Timestamp>,
+    /// When its end was confirmed, or it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// When it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What became of a credential whose end was open when its call ended.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Settled {
+    /// The issuer's name.
+    pub issuer: String,
+    /// How it ended at last.
+    pub revocation: Revocation,
+}
+
+/// A task was opened. Private fields: `goal`, `on_behalf_of`, `grant`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Opened {
+    /// The agent that may call in it.
+    pub agent: String,
+    /// `framework` or `self`.
+    pub opened_by: String,
+    /// Digest of the task's token.
+    pub token: Digest,
+    /// The task it came out of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TaskId>,
+    /// How many tasks stand above it.
+    pub depth: u32,
+    /// When it is over by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A task was ended.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Closed {
+    /// Who ended it: `opener`, `agent` or `operator`.
+    pub by: String,
+}

@@ -1,0 +1,158 @@
+//! The way onto the lineage that the walk takes, and the proofs it gives for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{AnswerNote, CredentialNote, CredentialPlan, Ended, Event, Record};
+use super::{Lineage, OpenCall, Unavailable, account};
+use crate::judge::Permit;
+use crate::memory::Slot;
+use crate::model::{Answered, Call, CallId, Clock, Digest, Ending, Revocation, Scope, TaskId, Timestamp};
+
+/// The way onto the lineage that the walk takes: it waits no longer than the deadline, and leaves nothing open.
+pub struct Rail {
+    lineage: Arc<dyn Lineage>,
+    clock: Clock,
+    deadline: Duration,
+}
+
+impl Rail {
+    /// Over a lineage; `deadline` bounds the wait for one record.
+    pub fn new(lineage: Arc<dyn Lineage>, clock: Clock, deadline: Duration) -> Arc<Self> {
+        Arc::new(Self { lineage, clock, deadline })
+    }
+
+    /// The time, as records have it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Why nothing can be recorded now, if nothing can.
+    pub fn trouble(&self) -> Option<String> {
+        self.lineage.trouble()
+    }
+
+    /// Writes a record and waits until it is durable.
+    pub async fn commit(&self, record: Record) -> Result<u64, Unavailable> {
+        let receipt = self.lineage.append(record);
+        tokio::time::timeout(self.deadline, receipt).await.unwrap_or(Err(Unavailable::Late(self.deadline)))
+    }
+
+    /// Writes a record that nobody waits for.
+    pub fn note(&self, record: Record) {
+        drop(self.lineage.append(record));
+    }
+
+    /// Writes the verdict down, with what will be minted. Only after this can anything be.
+    pub async fn permit(self: &Arc<Self>, permit: Permit, plan: CredentialPlan) -> Result<Recorded, Unavailable> {
+        let record = account::permitted(&permit, plan.clone(), self.now());
+        let position = self.commit(record).await?;
+        let policies = permit.policies();
+        let (call, scope, slot) = permit.spend();
+        let open = Open {
+            rail: self.clone(),
+            call: call.id,
+            task: Some(call.task.id),
+            credential: CredentialNote { revocation: Revocation::NotNeeded, minted_at: None, ended_at: None, expires_at: plan.expires_at },
+            written: false,
+        };
+        Ok(Recorded { call, scope, slot, position, policies, plan, open })
+    }
+
+    /// A call that an earlier run of the sidecar left open.
+    pub fn reopen(self: &Arc<Self>, left: &OpenCall) -> Open {
+        let minted_at = left.minted.as_ref().map(|_| left.at);
+        let credential =
+            CredentialNote { revocation: Revocation::Unknown, minted_at, ended_at: None, expires_at: left.plan.expires_at };
+        Open { rail: self.clone(), call: left.call, task: left.task, credential, written: false }
+    }
+}
+
+/// The proof that a call was permitted and that this stands on the rail. Only [`Rail::permit`] builds one, after the
+/// commit; dropping it writes the call's ending.
+pub struct Recorded {
+    /// The call as it was judged.
+    pub call: Call,
+    /// What a credential for it may be.
+    pub scope: Scope,
+    /// Its place in its task.
+    pub slot: Slot,
+    /// Its record's place in the tree.
+    pub position: u64,
+    /// What was loaded when it was judged.
+    pub policies: Digest,
+    /// What will be minted.
+    pub plan: CredentialPlan,
+    /// The ending that is still to be written.
+    pub open: Open,
+}
+
+/// A permitted call whose ending is still to be written. Dropping it writes what is known by then.
+pub struct Open {
+    rail: Arc<Rail>,
+    call: CallId,
+    task: Option<TaskId>,
+    credential: CredentialNote,
+    written: bool,
+}
+
+impl Open {
+    /// The call.
+    pub fn call(&self) -> CallId {
+        self.call
+    }
+
+    /// The rail it stands on.
+    pub fn rail(&self) -> &Arc<Rail> {
+        &self.rail
+    }
+
+    /// An issuer is asked now. Until more is known, a credential may exist.
+    pub fn minting(&mut self) {
+        self.credential.revocation = Revocation::Unknown;
+    }
+
+    /// The issuer gave nothing, surely.
+    pub fn not_minted(&mut self) {
+        self.credential.revocation = Revocation::NotNeeded;
+    }
+
+    /// The issuer gave a credential that ends by itself at `expires_at`.
+    pub fn minted(&mut self, expires_at: Option<Timestamp>) {
+        self.credential.revocation = Revocation::Failed;
+        self.credential.minted_at = Some(self.rail.now());
+        self.credential.expires_at = expires_at;
+    }
+
+    /// The credential's end is known, or it was given up on.
+    pub fn settled(&mut self, revocation: Revocation) {
+        self.credential.revocation = revocation;
+        self.credential.ended_at = Some(self.rail.now());
+    }
+
+    /// Writes the ending.
+    pub fn end(mut self, ending: Ending, why: Option<String>, answered: Option<Answered>) {
+        self.write(ending, why, answered);
+    }
+
+    fn write(&mut self, ending: Ending, why: Option<String>, answered: Option<Answered>) {
+        self.written = true;
+        let at = self.rail.now();
+        let ended = Ended {
+            ending,
+            why,
+            answer: answered.map(|answer| AnswerNote { status: answer.status, bytes: answer.bytes }),
+            credential: self.credential.clone(),
+        };
+        let private = answered.map(|answer| ("answer_digest", answer.digest.to_string().into())).into_iter().collect();
+        self.rail.note(Record { at, call: Some(self.call), task: self.task, event: Event::Ended(ended), private });
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.written {
+            self.write(Ending::Abandoned, None, None);
+        }
+    }
+}

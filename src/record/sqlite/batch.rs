@@ -1,0 +1,115 @@
+//! One transaction: the records of a batch, the tiles they complete, and now and then a checkpoint.
+
+use rusqlite::{Connection, ErrorCode, params};
+
+use super::super::StoreError;
+use super::super::tiles::Edge;
+use super::open::task_bytes;
+use super::queue::Pending;
+use super::schema::{OPEN_CALLS_FROM, OPEN_TASKS_FROM, row};
+
+/// Bytes a commit writes beyond its records, about: the pages that every commit touches.
+const OVERHEAD: u64 = 16_384;
+
+/// What is written beside the records now and then.
+#[derive(Debug)]
+pub struct Note {
+    /// A size and the signed checkpoint of it.
+    pub checkpoint: Option<(u64, String)>,
+    /// Where a search for open calls must start.
+    pub calls_from: u64,
+    /// Where a search for open tasks must start.
+    pub tasks_from: u64,
+}
+
+/// Nothing of the batch is in the file.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub cause: StoreError,
+    /// That nothing of it is in the file is not certain: the connection is not to be used again.
+    pub in_doubt: bool,
+}
+
+/// Writes all of it or nothing. Gives the bytes written, about. On failure `edge` is of no use any more.
+pub fn write(db: &Connection, edge: &mut Edge, records: &[Pending], note: Option<&Note>) -> Result<u64, Failure> {
+    let certain = |cause: rusqlite::Error| Failure { in_doubt: !is_refusal(&cause), cause: cause.into() };
+    run(db, "BEGIN IMMEDIATE").map_err(certain)?;
+    let written = insert(db, edge, records).and_then(|bytes| {
+        note.map_or(Ok(()), |note| insert_note(db, note))?;
+        Ok(bytes)
+    });
+    match written {
+        Ok(bytes) => {
+            run(db, "COMMIT").map_err(|cause| Failure { cause: cause.into(), in_doubt: true })?;
+            Ok(bytes + OVERHEAD)
+        }
+        Err(cause) => {
+            // An error may have ended the transaction already.
+            let ended = db.is_autocommit() || run(db, "ROLLBACK").is_ok();
+            let failure = certain(cause);
+            Err(Failure { in_doubt: failure.in_doubt || !ended, ..failure })
+        }
+    }
+}
+
+fn insert(db: &Connection, edge: &mut Edge, records: &[Pending]) -> rusqlite::Result<u64> {
+    if records.is_empty() {
+        return Ok(0);
+    }
+    let mut record =
+        db.prepare_cached("INSERT INTO records (seq, kind, call, task, at, leaf, entry) VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+    let mut payload = db.prepare_cached("INSERT INTO payloads (seq, body) VALUES (?, ?)")?;
+    let mut bytes = 0;
+    for pending in records {
+        let seq = row(edge.size());
+        let (call, task) = (pending.call.as_ref().map(|call| call.as_bytes()), pending.task.map(task_bytes));
+        let encoded = &pending.encoded;
+        record.execute(params![seq, pending.kind, call, task, pending.at.millis(), encoded.leaf.0, encoded.entry])?;
+        if let Some(body) = &encoded.payload {
+            payload.execute(params![seq, body])?;
+            bytes += body.len();
+        }
+        for (digest, text) in &pending.texts {
+            db.prepare_cached("INSERT OR IGNORE INTO texts (digest, body) VALUES (?, ?)")?
+                .execute(params![digest.0, text])?;
+            bytes += text.len();
+        }
+        for tile in edge.push(encoded.leaf) {
+            db.prepare_cached("INSERT INTO tiles (level, idx, hashes) VALUES (?, ?, ?)")?.execute(params![
+                tile.level,
+                row(tile.index),
+                tile.hashes
+            ])?;
+            bytes += tile.hashes.len();
+        }
+        bytes += encoded.entry.len();
+    }
+    Ok(bytes as u64)
+}
+
+fn insert_note(db: &Connection, note: &Note) -> rusqlite::Result<()> {
+    if let Some((size, text)) = &note.checkpoint {
+        db.prepare_cached("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")?
+            .execute(params![row(*size), text])?;
+    }
+    for (key, value) in [(OPEN_CALLS_FROM, note.calls_from), (OPEN_TASKS_FROM, note.tasks_from)] {
+        db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?
+            .execute(params![key, value.to_string()])?;
+    }
+    Ok(())
+}
+
+fn run(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Whether the database refused and is none the worse for it.
+fn is_refusal(cause: &rusqlite::Error) -> bool {
+    matches!(
+        cause.sqlite_error_code(),
+        Some(
+            ErrorCode::ConstraintViolation | ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked
+        )
+    )
+}

@@ -1,0 +1,145 @@
+//! The tables of a lineage file, and the connections to it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use super::super::StoreError;
+use super::Sync;
+
+/// The format written here. A file in a later one is refused.
+pub const FORMAT: u32 = 1;
+
+/// `meta`: the lowest record the search for open calls must start at.
+pub const OPEN_CALLS_FROM: &str = "open_calls_from";
+
+/// `meta`: the lowest record the search for open tasks must start at.
+pub const OPEN_TASKS_FROM: &str = "open_tasks_from";
+
+/// How long a connection waits for another one's lock.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const TABLES: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    -- One row a record; `seq` is its place in the tree, from 0. `entry` is what the leaf is a hash of.
+    CREATE TABLE records (
+        seq INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        call BLOB,
+        task BLOB,
+        at INTEGER NOT NULL,
+        leaf BLOB NOT NULL,
+        entry BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX records_by_call ON records (call) WHERE call IS NOT NULL;
+    CREATE INDEX records_of_tasks ON records (kind) WHERE kind IN ('opened', 'closed');
+    -- Private fields: a row may be deleted, and the tree stays whole.
+    CREATE TABLE payloads (seq INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE tiles (level INTEGER, idx INTEGER, hashes BLOB NOT NULL, PRIMARY KEY (level, idx)) STRICT, WITHOUT ROWID;
+    CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
+    CREATE TABLE texts (digest BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT;
+";
+
+/// Opens the file for writing and makes it if it is not there, readable for its owner only.
+pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
+    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    if let Err(source) = new
+        && source.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(StoreError::Open { path: path.display().to_string(), source });
+    }
+    let db = connect(path, sync)?;
+    if table_count(&db)? == 0 {
+        let tx = db.unchecked_transaction()?;
+        tx.execute_batch(TABLES)?;
+        tx.execute("INSERT INTO meta VALUES ('format', ?)", [FORMAT.to_string()])?;
+        tx.commit()?;
+    }
+    check_format(&db, path)?;
+    sync_folder(path)?;
+    Ok(db)
+}
+
+/// Opens a file for writing that must be there.
+pub fn connect(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(PATIENCE)?;
+    db.set_prepared_statement_cache_capacity(32);
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "synchronous", sync.name())?;
+    db.pragma_update(None, "temp_store", "memory")?;
+    db.pragma_update(None, "cache_size", -8192)?;
+    Ok(db)
+}
+
+/// Opens a file for reading only, while it is written or when it is a copy on a medium that cannot be written.
+pub fn read_only(path: &Path) -> Result<Connection, StoreError> {
+    let plain = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let readable = |db: Connection| table_count(&db).map(|_| db);
+    let db = match Connection::open_with_flags(path, plain).and_then(readable) {
+        Ok(db) => db,
+        // In WAL mode even a reader writes beside the file; where it cannot, the file must be at rest.
+        Err(cause) => {
+            let escaped = percent_encoding::percent_encode(
+                path.as_os_str().as_encoded_bytes(),
+                percent_encoding::NON_ALPHANUMERIC,
+            );
+            let uri = format!("file:{}?immutable=1", escaped.to_string().replace("%2F", "/"));
+            let at_rest = std::fs::metadata(beside(path, "-wal")).map_or(0, |wal| wal.len()) == 0;
+            let immutable = at_rest && path.is_file();
+            let reopened = immutable.then(|| Connection::open_with_flags(uri, plain | OpenFlags::SQLITE_OPEN_URI));
+            reopened.unwrap_or(Err(cause)).and_then(readable)?
+        }
+    };
+    db.busy_timeout(PATIENCE)?;
+    check_format(&db, path)?;
+    Ok(db)
+}
+
+/// The path of a file that SQLite or we keep beside `path`.
+pub fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A number in `meta`.
+pub fn number(db: &Connection, key: &str) -> Result<Option<u64>, StoreError> {
+    let text: Option<String> =
+        db.query_row("SELECT value FROM meta WHERE key = ?", [key], |row| row.get(0)).optional()?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// A place in the tree, as the database counts.
+pub fn row(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn table_count(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+}
+
+fn check_format(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    let shown = path.display().to_string();
+    let found: Option<String> = db
+        .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
+        .optional()
+        .map_err(|_| StoreError::Foreign(shown.clone()))?;
+    let found = found.ok_or_else(|| StoreError::Foreign(shown.clone()))?;
+    match found.parse::<u32>() {
+        Ok(format) if format <= FORMAT => Ok(()),
+        Ok(_) | Err(_) => Err(StoreError::Newer { path: shown, found, known: FORMAT }),
+    }
+}
+
+/// Makes the new file's name durable: its content is SQLite's business, its place in the folder is ours.
+fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| StoreError::Open { path: folder.display().to_string(), source })
+}

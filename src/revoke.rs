@@ -1,0 +1,153 @@
+//! Step 6: a credential ends with its call, whatever becomes of the call.
+
+mod leased;
+mod reaper;
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+pub use self::leased::{Leased, cut};
+pub use self::reaper::Reaper;
+use crate::memory::Slot;
+use crate::mint::Issuer;
+use crate::model::{Answered, Call, Credential, Ending, Handle, Label, Lifetime, Placement, Revocation, Scope, Secret};
+use crate::record::{CredentialPlan, Open, Rail, Recorded};
+
+/// A credential lent to one call. It cannot be cloned; however it is dropped, the credential is ended and the ending
+/// recorded.
+pub struct Lease {
+    call: Call,
+    scope: Scope,
+    slot: Slot,
+    lent: Option<(Secret, Placement)>,
+    live: Live,
+}
+
+impl Lease {
+    /// Before the issuer is asked: from here on a credential may exist.
+    pub fn begin(recorded: Recorded, issuer: Arc<dyn Issuer>, reaper: Arc<Reaper>) -> Self {
+        let Recorded { call, scope, slot, plan, mut open, position: _, policies: _ } = recorded;
+        open.minting();
+        let rail = open.rail().clone();
+        let debt = Debt { open, issuer, plan, state: State::Perhaps };
+        let live = Live { debt: Some(debt), ending: Ending::Abandoned, why: None, answered: None, rail, reaper };
+        Self { call, scope, slot, lent: None, live }
+    }
+
+    /// The call as it was judged.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// What the credential may be.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The rail the call stands on.
+    pub fn rail(&self) -> &Arc<Rail> {
+        &self.live.rail
+    }
+
+    /// The issuer gave nothing, surely.
+    pub fn not_minted(&mut self) {
+        if let Some(debt) = &mut self.live.debt {
+            debt.state = State::Absent;
+            debt.open.not_minted();
+        }
+    }
+
+    /// The issuer gave this.
+    pub fn hold(&mut self, credential: Credential) {
+        if let Some(debt) = &mut self.live.debt {
+            debt.open.minted(credential.expires_at);
+            debt.state = State::Held(credential.handle);
+        }
+        self.lent = Some((credential.secret, credential.placement));
+    }
+
+    /// The secret and where it goes, for the one place that applies it.
+    pub fn lent(&self) -> Option<(&Secret, &Placement)> {
+        self.lent.as_ref().map(|(secret, placement)| (secret, placement))
+    }
+
+    /// The call has failed; dropping the lease will say so.
+    pub fn fail(&mut self, why: &dyn std::fmt::Display) {
+        self.live.ending = Ending::Failed;
+        self.live.why = Some(why.to_string());
+    }
+
+    /// The call was cut; dropping the lease will say so.
+    pub fn cut(&mut self, ending: Ending) {
+        self.live.ending = ending;
+    }
+
+    /// A watch that tells by which ending the call is cut, once it is.
+    pub fn over(&self) -> watch::Receiver<Option<Ending>> {
+        self.slot.over()
+    }
+
+    /// The upstream's head has come: the task holds what it brings, and a credential that is checked once is ended.
+    fn head_came(mut self, status: u16) -> (Slot, Live) {
+        let labels: &[Label] = &self.call.action.yields;
+        self.slot.take_in(labels);
+        self.lent = None;
+        self.live.head_came(status);
+        (self.slot, self.live)
+    }
+}
+
+/// What a call still owes: the end of its credential, and the record of its ending. Dropping it pays.
+struct Live {
+    debt: Option<Debt>,
+    ending: Ending,
+    why: Option<String>,
+    answered: Option<Answered>,
+    rail: Arc<Rail>,
+    reaper: Arc<Reaper>,
+}
+
+/// An ending that is still to be brought about.
+struct Debt {
+    open: Open,
+    issuer: Arc<dyn Issuer>,
+    plan: CredentialPlan,
+    state: State,
+}
+
+/// How far a credential has come.
+enum State {
+    /// There is none.
+    Absent,
+    /// There may be one.
+    Perhaps,
+    /// It is lent.
+    Held(Handle),
+    /// It is being ended.
+    Ending(oneshot::Receiver<Revocation>),
+}
+
+impl Live {
+    fn head_came(&mut self, status: u16) {
+        let Some(debt) = &mut self.debt else { return };
+        self.answered = Some(Answered { status, bytes: 0, digest: crate::model::Digest::of(&[]) });
+        match debt.issuer.lifetime() {
+            Lifetime::Head => self.reaper.end_credential(debt),
+            Lifetime::End => {}
+        }
+    }
+
+    fn end(mut self, ending: Ending, answered: Answered) {
+        self.ending = ending;
+        self.answered = Some(answered);
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(debt) = self.debt.take() {
+            self.reaper.clone().end(debt, self.ending, self.why.take(), self.answered);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the agent sees when the answer is no: problem+json (RFC 9457), one shape for every refusal.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use crate::judge::No;
+use crate::mediate::Refused;
+use crate::model::{CallId, Code, Decision};
+
+/// Where the pages about codes are, at the agent's door.
+pub const PROBLEMS: &str = "/-/problems/";
+
+/// The members of a refusal. Those that are `None` are left out.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    instance: String,
+    code: &'a str,
+    decision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suggestions: Vec<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stop: bool,
+}
+
+/// The answer for a refusal. Terse once the task holds something untrusted: whoever wrote that may be reading.
+pub fn refusal(call: CallId, refused: &Refused) -> Response<Full<Bytes>> {
+    let Refused { why, terse } = refused;
+    let code = why.code();
+    let retry_after_ms = why.judged().and_then(No::retry_after_ms);
+    let minimal = Problem {
+        kind: None,
+        title: None,
+        status: None,
+        detail: None,
+        instance: format!("/calls/{call}"),
+        code: code.name(),
+        decision: code.decision().name(),
+        rule: None,
+        retryable: retryable(code, retry_after_ms),
+        retry_after_ms: None,
+        suggestions: Vec::new(),
+        stop: false,
+    };
+    let problem = if *terse {
+        minimal
+    } else {
+        Problem {
+            kind: Some(format!("{PROBLEMS}{code}")),
+            title: Some(code.title()),
+            status: Some(code.status()),
+            detail: why.detail(),
+            rule: why.rule(),
+            retry_after_ms,
+            suggestions: vec![code.help()],
+            stop: matches!(code, Code::ChainLimitReached | Code::TaskOver),
+            ..minimal
+        }
+    };
+    let mut answer = json(code.status(), &problem);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(wait) = retry_after_ms {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
+    }
+    if code == Code::CallerUnproven {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
+}
+
+/// Any other JSON.
+pub fn json(status: u16, value: &impl Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+fn retryable(code: Code, retry_after_ms: Option<u64>) -> bool {
+    match code.decision() {
+        Decision::Deny => false,
+        Decision::Throttle => retry_after_ms.is_some(),
+        Decision::Unavailable => !matches!(code, Code::IssuerOvergrant),
+    }
+}

@@ -1,0 +1,106 @@
+//! What is told to those who watch: logs as JSON lines, and counters for `/metrics`.
+
+use std::collections::BTreeMap;
+
+use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use crate::model::Code;
+
+/// What is counted. Every series is made at start, so that none can be made by what an agent sends.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    completed: IntCounter,
+    failed: BTreeMap<Code, IntCounter>,
+    refused: BTreeMap<Code, IntCounter>,
+    connections: IntGauge,
+}
+
+/// Names of metrics, in one place.
+#[derive(Clone, Copy, Debug)]
+enum Name {
+    Calls,
+    Connections,
+}
+
+impl Name {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Calls => "countersign_calls_total",
+            Self::Connections => "countersign_connections",
+        }
+    }
+
+    const fn help(self) -> &'static str {
+        match self {
+            Self::Calls => "Calls by outcome (answered, failed, refused) and code.",
+            Self::Connections => "Connections of agents that are open.",
+        }
+    }
+}
+
+impl Metrics {
+    /// With every counter at nothing.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let calls = IntCounterVec::new(Opts::new(Name::Calls.text(), Name::Calls.help()), &["outcome", "code"])?;
+        let connections = IntGauge::new(Name::Connections.text(), Name::Connections.help())?;
+        registry.register(Box::new(calls.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        let by_code = |outcome: &str| Code::ALL.into_iter().map(|code| (code, calls.with_label_values(&[outcome, code.name()]))).collect();
+        Ok(Self {
+            completed: calls.with_label_values(&["answered", ""]),
+            failed: by_code("failed"),
+            refused: by_code("refused"),
+            connections,
+            registry,
+        })
+    }
+
+    /// A permitted call was answered, or failed with this code.
+    pub fn permitted(&self, failed: Option<Code>) {
+        match failed {
+            None => self.completed.inc(),
+            Some(code) => self.failed.get(&code).into_iter().for_each(IntCounter::inc),
+        }
+    }
+
+    /// A call was refused with this code.
+    pub fn refused(&self, code: Code) {
+        self.refused.get(&code).into_iter().for_each(IntCounter::inc);
+    }
+
+    /// A connection was opened; it is counted until the guard is dropped.
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    /// All of it in Prometheus' text format 0.0.4.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        // Writing to memory does not fail; a family that cannot be written would be left out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        text
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Connected(IntGauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Logs as JSON lines on standard error, at the levels that `filter` says (`info`, `countersign=debug` …).
+///
+/// JSON because it escapes what agents and upstreams write, so that no line can be forged.
+pub fn install(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).finish();
+    // A second subscriber in one process (tests) changes nothing.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

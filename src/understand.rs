@@ -1,0 +1,167 @@
+//! Step 2: what a request says it wants, and what it really does.
+
+mod catalog;
+mod intent;
+mod json;
+mod target;
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, Method};
+
+pub use self::catalog::{ActionSpec, Catalog, CatalogError, FactType, ToolCatalog};
+pub use self::intent::declared;
+use self::target::Target;
+use crate::model::{Action, Call, CallId, Caller, Content, Incoming, Intent, IntentSource, Task};
+
+/// The methods a tool may be called with.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// Header fields of which a request may carry at most one line.
+const SINGLE: [&str; 6] = ["agent-task", "agent-parent-call", "agent-approval", "authorization", "content-type", "host"];
+
+/// Reads a request in the one way it can be read, or refuses it.
+///
+/// Pure: the same request, caller and task give the same call. The call's target, headers and body are the very bytes
+/// that were read here; nothing is normalised on the way.
+pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, catalog: &Catalog) -> Result<Call, Error> {
+    let (head, body) = incoming.request.into_parts();
+    if !METHODS.contains(&head.method) {
+        return Err(Error::MethodUnknown);
+    }
+    check_headers(&head.headers)?;
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let (tool, target) = split_tool(target)?;
+    let tool = catalog.tool(&caller.agent, tool).ok_or(Error::ToolUnknown)?;
+    if body.len() > tool.tool.max_body {
+        return Err(Error::TooLarge(tool.tool.max_body));
+    }
+    let target = Target::parse(target).map_err(Error::Unclear)?;
+    let is_json = body_is_json(&head.headers, body.is_empty())?;
+    if is_json {
+        json::check(&body).map_err(Error::Unclear)?;
+    }
+    let matched = tool.find(&head.method, target.path()).ok_or(Error::ActionUnknown)?;
+    let source = catalog::Values { target: &target, path: &matched.path, body: is_json.then_some(&body[..]), empty: body.is_empty() };
+    let resource = matched.spec.resource(&source)?;
+    let action = Action {
+        tool: tool.tool.name.clone(),
+        name: matched.spec.name.clone(),
+        effect: matched.spec.effect,
+        resource: format!("{}/{resource}", tool.tool.name),
+        arguments: matched.spec.arguments(&source)?,
+        yields: matched.spec.yields.clone(),
+    };
+    let details = matched.spec.details(&source)?;
+    let intent = said_or_granted(&head.headers, &task, &action)?;
+    Ok(Call {
+        id: incoming.id,
+        parent: parent(&head.headers)?,
+        task,
+        caller,
+        intent,
+        action,
+        tool: tool.tool.clone(),
+        method: head.method,
+        target: target.into_wire(),
+        headers: head.headers,
+        content: Content::of(&body),
+        body,
+        details,
+        brought_credential: false,
+        received_at: incoming.received_at,
+    })
+}
+
+/// Where in a request an argument was not what the catalog says, and other reasons to refuse it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It can be read in more than one way, or in none.
+    #[error("{0}")]
+    Unclear(String),
+    /// The method is on no list.
+    #[error("tools are called with GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")]
+    MethodUnknown,
+    /// The agent has no such tool.
+    #[error("the first segment of the path names no tool of this agent")]
+    ToolUnknown,
+    /// The tool has no such action.
+    #[error("no action of the tool's catalog matches this method and path")]
+    ActionUnknown,
+    /// The body is too long.
+    #[error("the body is larger than the {0} bytes this tool takes")]
+    TooLarge(usize),
+    /// The body is of a type that the catalog's facts cannot be read from.
+    #[error("{0}")]
+    TypeUnknown(String),
+}
+
+/// `/tickets/repos/…` → (`tickets`, `/repos/…`).
+fn split_tool(target: &str) -> Result<(&str, &str), Error> {
+    let rest = target.strip_prefix('/').ok_or(Error::ToolUnknown)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (tool, target) = rest.split_at(end);
+    if target.starts_with('/') {
+        Ok((tool, target))
+    } else {
+        Err(Error::Unclear("the path needs a slash behind the tool's name".to_owned()))
+    }
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
+    for name in SINGLE {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(Error::Unclear(format!("the header `{name}` stands there more than once")));
+        }
+    }
+    for (name, value) in headers {
+        if !value.as_bytes().iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
+            return Err(Error::Unclear(format!("the header `{name}` holds a byte that is not visible ASCII")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the body is JSON by its type; refuses what is encoded or in another character set.
+fn body_is_json(headers: &HeaderMap, empty: bool) -> Result<bool, Error> {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Error::TypeUnknown("an encoded body cannot be judged; send it without `Content-Encoding`".to_owned()));
+    }
+    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Ok(false) };
+    let mut parts = value.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let json = essence == "application/json" || essence.ends_with("+json");
+    for parameter in parts {
+        let (name, charset) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if json && name.eq_ignore_ascii_case("charset") && !charset.trim_matches('"').eq_ignore_ascii_case("utf-8") {
+            return Err(Error::TypeUnknown("JSON is UTF-8 (RFC 8259 §8.1); no other charset is read".to_owned()));
+        }
+    }
+    Ok(json && !empty)
+}
+
+fn parent(headers: &HeaderMap) -> Result<Option<CallId>, Error> {
+    let Some(value) = headers.get("agent-parent-call") else { return Ok(None) };
+    let id = value.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Some).ok_or_else(|| Error::Unclear("`Agent-Parent-Call` is no call id".to_owned()))
+}
+
+/// What the agent said in a header or else what the task's grant says for it.
+fn said_or_granted(headers: &HeaderMap, task: &Task, action: &Action) -> Result<Intent, Error> {
+    if let Some(intent) = declared(headers).map_err(Error::Unclear)? {
+        return Ok(intent);
+    }
+    let granted = task.grant.iter().any(|grant| grant.covers(action));
+    Ok(if granted {
+        Intent {
+            action: Some(action.short_name().to_owned()),
+            resource: Some(action.short_resource().to_owned()),
+            purpose: Some(task.goal.clone()).filter(|goal| !goal.is_empty()),
+            source: IntentSource::Task,
+        }
+    } else {
+        Intent::default()
+    })
+}

@@ -1,0 +1,383 @@
+//! The catalog of a tool: which method and path is which action, on what, with which facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::target::{self, Target};
+use super::{Error, json};
+use crate::model::{AgentName, Argument, Effect, Label, Tool};
+
+/// Every tool's catalog, and which agent may call which tool.
+#[derive(Debug)]
+pub struct Catalog {
+    tools: BTreeMap<Arc<str>, ToolCatalog>,
+    allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>>,
+}
+
+impl Catalog {
+    /// From each tool's own catalog, and each agent's list of tools.
+    pub fn new(tools: Vec<ToolCatalog>, allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>>) -> Self {
+        Self { tools: tools.into_iter().map(|tool| (tool.tool.name.clone(), tool)).collect(), allowed }
+    }
+
+    /// The tool of this name, if the agent may call it.
+    pub fn tool(&self, agent: &AgentName, name: &str) -> Option<&ToolCatalog> {
+        self.allowed.get(agent)?.get(name).and_then(|name| self.tools.get(name))
+    }
+
+    /// Every tool there is.
+    pub fn tools(&self) -> impl Iterator<Item = &ToolCatalog> {
+        self.tools.values()
+    }
+
+    /// The tools of an agent, by name.
+    pub fn tools_of(&self, agent: &AgentName) -> impl Iterator<Item = &ToolCatalog> {
+        self.allowed.get(agent).into_iter().flatten().filter_map(|name| self.tools.get(name))
+    }
+}
+
+/// One tool and its actions.
+#[derive(Debug)]
+pub struct ToolCatalog {
+    /// Where it is.
+    pub tool: Arc<Tool>,
+    /// What it can do, in the order of their names.
+    pub actions: Vec<Arc<ActionSpec>>,
+    routes: BTreeMap<String, matchit::Router<usize>>,
+}
+
+impl ToolCatalog {
+    /// Reads a catalog file (TOML). The error names the action and what is wrong with it.
+    pub fn parse(tool: Arc<Tool>, text: &str) -> Result<Self, CatalogError> {
+        let file: File = toml::from_str(text).map_err(|error| CatalogError::Syntax(error.to_string()))?;
+        let mut actions = Vec::new();
+        let mut routes: BTreeMap<String, matchit::Router<usize>> = BTreeMap::new();
+        for (name, action) in file.actions {
+            let wrong = |why: String| CatalogError::Action { action: name.clone(), why };
+            let (method, path) = action.matches.split_once(' ').ok_or_else(|| wrong("`match` is a method, a space and a path".to_owned()))?;
+            if !super::METHODS.iter().any(|known| known == method) {
+                return Err(wrong(format!("`{method}` is no method that tools are called with")));
+            }
+            check_template(path).map_err(wrong)?;
+            let router = routes.entry(method.to_owned()).or_default();
+            router.insert(path, actions.len()).map_err(|error| wrong(format!("`match` cannot be told from another action's: {error}")))?;
+            actions.push(Arc::new(ActionSpec::new(&tool.name, &name, action).map_err(wrong)?));
+        }
+        Ok(Self { tool, actions, routes })
+    }
+
+    /// The action that a method and path are.
+    pub fn find(&self, method: &Method, path: &str) -> Option<Matched<'_>> {
+        let found = self.routes.get(method.as_str())?.at(path).ok()?;
+        let spec = self.actions.get(*found.value)?;
+        let path = found.params.iter().map(|(name, raw)| (name.to_owned(), target::decode(raw))).collect();
+        Some(Matched { spec, path })
+    }
+}
+
+/// An action, and the values its path holds.
+#[derive(Debug)]
+pub struct Matched<'a> {
+    /// The action.
+    pub spec: &'a Arc<ActionSpec>,
+    /// The path's parameters, decoded.
+    pub path: BTreeMap<String, String>,
+}
+
+/// Where the values of a call come from.
+pub struct Values<'a> {
+    /// The target as it stands.
+    pub target: &'a Target,
+    /// The path's parameters, decoded.
+    pub path: &'a BTreeMap<String, String>,
+    /// The body, if it is JSON.
+    pub body: Option<&'a [u8]>,
+    /// There is no body.
+    pub empty: bool,
+}
+
+/// One action of a catalog.
+#[derive(Debug)]
+pub struct ActionSpec {
+    /// Its full name: `github/issues.create`.
+    pub name: Arc<str>,
+    /// What it does.
+    pub effect: Effect,
+    /// The types of the argument values it shows to policies.
+    pub facts: BTreeMap<Arc<str>, FactType>,
+    /// Labels that its answer puts on the task.
+    pub yields: Arc<[Label]>,
+    places: BTreeMap<Arc<str>, Place>,
+    resource: Template,
+    scope: BTreeMap<String, Value>,
+}
+
+/// The type of an argument value, as policies see it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum FactType {
+    /// Text.
+    #[default]
+    String,
+    /// A whole number of 64 bits.
+    Long,
+    /// A number with up to four digits behind the point.
+    Decimal,
+    /// True or false.
+    Bool,
+}
+
+impl ActionSpec {
+    fn new(tool: &str, name: &str, file: ActionFile) -> Result<Self, String> {
+        let mut facts = BTreeMap::new();
+        let mut places = BTreeMap::new();
+        for (fact, source) in file.facts {
+            let (at, kind) = match source {
+                FactFile::At(at) => (at, FactType::default()),
+                FactFile::Typed { at, kind } => (at, kind),
+            };
+            let fact: Arc<str> = fact.into();
+            places.insert(fact.clone(), Place::parse(&at)?);
+            facts.insert(fact, kind);
+        }
+        let mut labels: Vec<Label> = file.yields.into_iter().map(|entry| entry.label).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        Ok(Self {
+            name: format!("{tool}/{name}").into(),
+            effect: file.effect,
+            facts,
+            yields: labels.into(),
+            places,
+            resource: Template::parse(&file.resource)?,
+            scope: file.scope,
+        })
+    }
+
+    /// What this call acts on.
+    pub fn resource(&self, values: &Values<'_>) -> Result<String, Error> {
+        self.resource.fill(values)
+    }
+
+    /// The argument values of this call that policies see. One that is not there is left out.
+    pub fn arguments(&self, values: &Values<'_>) -> Result<BTreeMap<Arc<str>, Argument>, Error> {
+        let mut arguments = BTreeMap::new();
+        for (name, place) in &self.places {
+            let kind = self.facts.get(name).copied().unwrap_or_default();
+            if let Some(value) = place.read(values)? {
+                let value = argument(kind, &value).ok_or_else(|| Error::Unclear(format!("`{name}` is no {}", kind.name())))?;
+                arguments.insert(name.clone(), value);
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// What the issuer is to narrow the credential to: the catalog's `scope` with this call's values filled in.
+    pub fn details(&self, values: &Values<'_>) -> Result<BTreeMap<String, Value>, Error> {
+        self.scope.iter().map(|(key, value)| Ok((key.clone(), fill(value, values)?))).collect()
+    }
+}
+
+impl FactType {
+    /// In words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Long => "whole number of 64 bits",
+            Self::Decimal => "number with at most four digits behind the point",
+            Self::Bool => "true or false",
+        }
+    }
+}
+
+/// Why a catalog cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// It is no TOML of this shape.
+    #[error("{0}")]
+    Syntax(String),
+    /// One of its actions makes no sense.
+    #[error("action `{action}`: {why}")]
+    Action {
+        /// Its name.
+        action: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    actions: BTreeMap<String, ActionFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActionFile {
+    #[serde(rename = "match")]
+    matches: String,
+    effect: Effect,
+    resource: String,
+    #[serde(default)]
+    scope: BTreeMap<String, Value>,
+    #[serde(default)]
+    facts: BTreeMap<String, FactFile>,
+    #[serde(default)]
+    yields: Vec<YieldFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FactFile {
+    At(String),
+    Typed {
+        at: String,
+        #[serde(rename = "type")]
+        kind: FactType,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct YieldFile {
+    #[serde(rename = "at")]
+    _at: String,
+    label: Label,
+}
+
+/// Where in a call a value stands: `path:owner`, `query:state`, `body:/title`.
+#[derive(Debug)]
+enum Place {
+    Path(String),
+    Query(String),
+    Body(String),
+}
+
+/// A value as it was found: its text, and whether the text is JSON's.
+enum Found {
+    Plain(String),
+    Json(String),
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("path", name)) => Ok(Self::Path(name.to_owned())),
+            Some(("query", name)) => Ok(Self::Query(name.to_owned())),
+            Some(("body", pointer)) if pointer.starts_with('/') => Ok(Self::Body(pointer.to_owned())),
+            _ => Err(format!("`{text}` is no place; write `path:name`, `query:name` or `body:/pointer`")),
+        }
+    }
+
+    fn read(&self, values: &Values<'_>) -> Result<Option<Found>, Error> {
+        match self {
+            Self::Path(name) => Ok(values.path.get(name).cloned().map(Found::Plain)),
+            Self::Query(name) => {
+                let value = values.target.query(name).map_err(Error::Unclear)?;
+                Ok(value.map(|value| Found::Plain(value.to_owned())))
+            }
+            Self::Body(pointer) => match values.body {
+                Some(body) => Ok(json::at(body, pointer).map(|raw| Found::Json(raw.to_owned()))),
+                None if values.empty => Ok(None),
+                None => Err(Error::TypeUnknown("the catalog reads values from this body; send it as `application/json`".to_owned())),
+            },
+        }
+    }
+}
+
+/// The value as the type wants it; nothing if it is not of that type.
+fn argument(kind: FactType, found: &Found) -> Option<Argument> {
+    let text = match found {
+        Found::Plain(text) => text.clone(),
+        Found::Json(raw) if raw.starts_with('"') => json::text(raw)?,
+        Found::Json(raw) if raw.starts_with(['{', '[']) || raw == "null" => return None,
+        Found::Json(raw) => raw.clone(),
+    };
+    match kind {
+        FactType::String => Some(Argument::Text(text)),
+        FactType::Long => text.parse().ok().map(Argument::Long),
+        FactType::Bool => text.parse().ok().map(Argument::Bool),
+        FactType::Decimal => decimal(&text).map(Argument::Decimal),
+    }
+}
+
+/// Text that Cedar's `decimal` takes: digits, a point, one to four digits.
+fn decimal(text: &str) -> Option<String> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    match unsigned.split_once('.') {
+        Some((whole, part)) if digits(whole) && digits(part) && part.len() <= 4 && whole.len() <= 14 => Some(text.to_owned()),
+        None if digits(unsigned) && unsigned.len() <= 14 => Some(format!("{text}.0")),
+        Some(_) | None => None,
+    }
+}
+
+/// Text with `{name}` for the path's parameters, `{query:name}` and `{body:/pointer}` for other values.
+#[derive(Debug)]
+struct Template(Vec<Part>);
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Value { name: String, place: Place },
+}
+
+impl Template {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once('{') {
+            let (name, behind) = behind.split_once('}').ok_or_else(|| format!("`{text}` opens a brace and does not close it"))?;
+            let place = if name.contains(':') { Place::parse(name)? } else { Place::Path(name.trim_start_matches('*').to_owned()) };
+            parts.push(Part::Text(before.to_owned()));
+            parts.push(Part::Value { name: name.to_owned(), place });
+            rest = behind;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        Ok(Self(parts))
+    }
+
+    fn fill(&self, values: &Values<'_>) -> Result<String, Error> {
+        let several = self.0.iter().filter(|part| matches!(part, Part::Value { .. })).count() > 1;
+        let mut text = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(plain) => text.push_str(plain),
+                Part::Value { name, place } => {
+                    let found = place.read(values)?.and_then(|found| argument(FactType::String, &found));
+                    let Some(Argument::Text(value)) = found else {
+                        return Err(Error::Unclear(format!("the request holds no `{name}`, which names what it acts on")));
+                    };
+                    // `a/b` + `c` and `a` + `b/c` would name the same thing.
+                    if several && value.contains('/') {
+                        return Err(Error::Unclear(format!("`{name}` may hold no slash, because it is one part of a resource's name")));
+                    }
+                    text.push_str(&value);
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn fill(value: &Value, values: &Values<'_>) -> Result<Value, Error> {
+    Ok(match value {
+        Value::String(text) => Value::String(Template::parse(text).map_err(Error::Unclear)?.fill(values)?),
+        Value::Array(items) => Value::Array(items.iter().map(|item| fill(item, values)).collect::<Result<_, _>>()?),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(key, item)| Ok((key.clone(), fill(item, values)?))).collect::<Result<_, Error>>()?)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    })
+}
+
+/// A path with parameters must itself be in the one form a target may have.
+fn check_template(path: &str) -> Result<(), String> {
+    let plain: Vec<&str> = path.split('/').map(|segment| if segment.starts_with('{') { "x" } else { segment }).collect();
+    Target::parse(&plain.join("/")).map(|_| ()).map_err(|why| format!("`match` can match nothing: {why}"))
+}
