@@ -2,7 +2,7 @@
 
 mod check;
 mod demo;
-mod lineage;
+pub mod lineage;
 mod serve;
 
 use std::io::Write as _;

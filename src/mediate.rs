@@ -18,7 +18,7 @@ use crate::judge::{Policies, Verdict, judge};
 use crate::memory::Memory;
 use crate::mint::{Issuers, mint};
 use crate::model::{Digest, Incoming};
-use crate::record::{Known, Rail, Recorded};
+use crate::record::{Known, Rail, Recorded, Unavailable};
 use crate::revoke::{Leased, Reaper};
 use crate::telemetry::Metrics;
 use crate::understand::{Catalog, understand};
@@ -77,7 +77,10 @@ impl Mediator {
             tracing::info!(call.id = %call, code = %code, %why, "a call was refused");
         }
         self.metrics.refused(code);
-        self.rail.note(record);
+        // A verdict that came too late is taken back by the store, which alone knows whether it stands there already.
+        if !matches!(why, Refusal::Record(Unavailable::Late(_))) {
+            self.rail.note(record);
+        }
         Refused { why, terse }
     }
 

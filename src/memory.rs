@@ -65,11 +65,11 @@ impl Memory {
         self.tasks.find(id, now)
     }
 
-    /// The task a token names; without one, the workload's implicit task.
+    /// The task a token names; without one, the agent's implicit task.
     pub fn task(&self, caller: &Caller, token: Option<Digest>, now: Timestamp) -> Result<Arc<Task>, TaskOver> {
         match token {
             Some(token) => self.tasks.by_token(caller, token, now),
-            None => Ok(self.tasks.implicit(caller, now)),
+            None => Ok(self.tasks.implicit(&caller.agent, now)),
         }
     }
 

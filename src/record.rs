@@ -15,7 +15,7 @@ mod verify;
 use std::time::Duration;
 
 pub use self::account::{Known, closed, loaded, opened};
-pub use self::checkpoint::{Checkpoint, Signer};
+pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{
     AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Event, HandleNote, Loaded, Minted, Opened, Permitted,
@@ -25,7 +25,7 @@ pub use self::query::{Filter, Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};
 pub use self::seal::Sealer;
 pub use self::sqlite::{Limbo, OpenCall, OpenTask, Options, SqliteLineage, Sync};
-pub use self::verify::{Report, Verdict, verify};
+pub use self::verify::{Against, Report, Verdict, verify};
 use crate::model::BoxFuture;
 
 /// Where records go: one writer, an order, and no way back.

@@ -89,11 +89,11 @@ impl Lease {
     }
 
     /// The upstream's head has come: the task holds what it brings, and a credential that is checked once is ended.
-    fn head_came(mut self, status: u16) -> (Slot, Live) {
+    fn head_came(mut self) -> (Slot, Live) {
         let labels: &[Label] = &self.call.action.yields;
         self.slot.take_in(labels);
         self.lent = None;
-        self.live.head_came(status);
+        self.live.head_came();
         (self.slot, self.live)
     }
 }
@@ -129,18 +129,12 @@ enum State {
 }
 
 impl Live {
-    fn head_came(&mut self, status: u16) {
+    fn head_came(&mut self) {
         let Some(debt) = &mut self.debt else { return };
-        self.answered = Some(Answered { status, bytes: 0, digest: crate::model::Digest::of(&[]) });
         match debt.issuer.lifetime() {
             Lifetime::Head => self.reaper.end_credential(debt),
             Lifetime::End => {}
         }
-    }
-
-    fn end(mut self, ending: Ending, answered: Answered) {
-        self.ending = ending;
-        self.answered = Some(answered);
     }
 }
 

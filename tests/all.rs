@@ -1,6 +1,24 @@
 //! Every test in one binary: it links once.
 
 #[cfg(test)]
+mod doors {
+    mod identify;
+}
+
+#[cfg(test)]
+mod store {
+    mod durability;
+    mod failures;
+    mod fixture;
+    mod lines;
+    mod verification;
+}
+
+#[cfg(test)]
 mod suite {
     mod architecture;
+    mod common;
+    mod crash;
+    mod promises;
+    mod walk;
 }

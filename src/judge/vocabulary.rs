@@ -83,7 +83,7 @@ pub const FACTS: [Fact; 21] = [
     fact("intent", "purpose_present", Kind::Bool, "A purpose was given. Its words are never read by a rule.", |f| {
         Some(Value::Bool(f.intent.purpose_present))
     }),
-    fact("task", "present", Kind::Bool, "The call names a task. Otherwise it is in its workload's implicit one, with an empty grant.", |f| {
+    fact("task", "present", Kind::Bool, "The call names a task. Otherwise it is in its agent's implicit one, with an empty grant.", |f| {
         Some(Value::Bool(f.task.present))
     }),
     fact("task", "opened_by", Kind::Text, "`framework` if a proof in `open_tasks` opened it, `self` if the agent did, `nobody` if it is implicit.", |f| {

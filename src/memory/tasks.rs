@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::lock;
 use crate::model::{
-    Call, Caller, ChainFacts, Digest, Ending, Label, OpenedBy, Task, TaskFacts, TaskId, Timestamp,
+    AgentName, Call, Caller, ChainFacts, Digest, Ending, Label, OpenedBy, Task, TaskFacts, TaskId, Timestamp,
 };
 
 /// Different calls of a task that are told apart; beyond them, all count as repeats of one another.
@@ -88,7 +88,14 @@ impl Tasks {
         if let Some(end) = task.expires_at {
             index.by_expiry.insert((end, task.id), token);
         }
-        index.by_id.insert(task.id, Live::new(task));
+        let inherited = match task.opened_by {
+            OpenedBy::Framework | OpenedBy::Nobody => BTreeSet::new(),
+            // What an agent opens for itself starts with all that the agent holds.
+            OpenedBy::Agent => lock(&index.implicit(&task.agent, now).state).labels.clone(),
+        };
+        let live = Live::new(task);
+        lock(&live.state).labels = inherited;
+        index.by_id.insert(live.task.id, live);
     }
 
     /// Ends a task; its calls under way are told.
@@ -131,37 +138,47 @@ impl Tasks {
         if live.task.agent == caller.agent && live.is_open(now) { Ok(live.task.clone()) } else { Err(TaskOver) }
     }
 
-    /// The implicit task of a workload: no grant, but the same memory each time.
-    pub fn implicit(&self, caller: &Caller, now: Timestamp) -> Arc<Task> {
-        let id = TaskId::implicit(Digest::of(format!("{}\n{}", caller.agent, caller.workload.id).as_bytes()));
-        let mut index = lock(&self.index);
-        let live = index.by_id.entry(id).or_insert_with(|| {
-            Live::new(Task {
-                id,
-                agent: caller.agent.clone(),
-                opened_by: OpenedBy::Nobody,
-                on_behalf_of: None,
-                goal: String::new(),
-                grant: Vec::new(),
-                parent: None,
-                depth: 0,
-                opened_at: now,
-                expires_at: None,
-            })
-        });
-        live.task.clone()
+    /// The implicit task of an agent: no grant, but the same memory each time.
+    ///
+    /// It is the agent's and not the workload's: an agent with two proofs has two workloads, and could otherwise leave
+    /// behind by one door what it took in by the other.
+    pub fn implicit(&self, agent: &AgentName, now: Timestamp) -> Arc<Task> {
+        lock(&self.index).implicit(agent, now).task.clone()
     }
 
     /// Counts a call in, and tells what the task looked like before it.
     pub fn claim(&self, call: &Call) -> Result<(Claim, Snapshot), TaskOver> {
-        let live = lock(&self.index).by_id.get(&call.task.id).cloned().ok_or(TaskOver)?;
+        let (live, implicit) = {
+            let mut index = lock(&self.index);
+            let live = index.by_id.get(&call.task.id).cloned().ok_or(TaskOver)?;
+            (live, index.implicit(&call.caller.agent, call.received_at))
+        };
         if !live.is_open(call.received_at) {
             return Err(TaskOver);
         }
         let fingerprint = fingerprint(call);
         let (snapshot, grant) = live.claim(call, fingerprint);
-        let claim = Claim { live, fingerprint, action: call.action.name.clone(), grant, open: true };
+        let claim = Claim { live, implicit, fingerprint, action: call.action.name.clone(), grant, open: true };
         Ok((claim, snapshot))
+    }
+}
+
+impl Index {
+    fn implicit(&mut self, agent: &AgentName, now: Timestamp) -> Arc<Live> {
+        let id = TaskId::implicit(Digest::of(agent.as_str().as_bytes()));
+        let make = || Task {
+            id,
+            agent: agent.clone(),
+            opened_by: OpenedBy::Nobody,
+            on_behalf_of: None,
+            goal: String::new(),
+            grant: Vec::new(),
+            parent: None,
+            depth: 0,
+            opened_at: now,
+            expires_at: None,
+        };
+        self.by_id.entry(id).or_insert_with(|| Live::new(make())).clone()
     }
 }
 
@@ -227,6 +244,7 @@ impl State {
 #[derive(Debug)]
 pub struct Claim {
     live: Arc<Live>,
+    implicit: Arc<Live>,
     fingerprint: Digest,
     action: Arc<str>,
     grant: Option<usize>,
@@ -252,7 +270,7 @@ impl Claim {
             repeats.spent = repeats.spent.saturating_add(1);
         }
         drop(state);
-        Slot { over: self.live.over.subscribe(), live: self.live.clone() }
+        Slot { over: self.live.over.subscribe(), live: self.live.clone(), implicit: self.implicit.clone() }
     }
 }
 
@@ -279,18 +297,21 @@ impl Drop for Claim {
 #[derive(Debug)]
 pub struct Slot {
     live: Arc<Live>,
+    implicit: Arc<Live>,
     over: watch::Receiver<Option<Ending>>,
 }
 
 impl Slot {
-    /// The answer's head has come: from here on the task holds what it brings.
+    /// The answer's head has come: from here on the task holds what it brings, and so does whatever the agent does
+    /// outside of any task.
     pub fn take_in(&self, labels: &[Label]) {
         if labels.is_empty() {
             return;
         }
         // What an answer vouches for is known only once its whole body is read; what it taints, at once.
         let narrowing = labels.iter().copied().filter(|label| *label != Label::Trusted);
-        lock(&self.live.state).labels.extend(narrowing);
+        lock(&self.live.state).labels.extend(narrowing.clone());
+        lock(&self.implicit.state).labels.extend(narrowing);
     }
 
     /// A watch that tells by which ending the call is cut, once it is.

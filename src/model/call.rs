@@ -26,7 +26,7 @@ pub struct Incoming {
 pub struct Call {
     /// Its id.
     pub id: CallId,
-    /// The task it belongs to; the workload's implicit one if it named none.
+    /// The task it belongs to; the agent's implicit one if it named none.
     pub task: Arc<Task>,
     /// The call it says it follows from.
     pub parent: Option<CallId>,

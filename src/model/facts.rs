@@ -46,7 +46,7 @@ pub struct IntentFacts {
 /// The task a call is done in.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct TaskFacts {
-    /// The call names a task; otherwise it is the workload's implicit one.
+    /// The call names a task; otherwise it is the agent's implicit one.
     pub present: bool,
     /// `framework`, `self` or `nobody`.
     pub opened_by: &'static str,

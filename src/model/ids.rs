@@ -55,7 +55,17 @@ impl TaskId {
         Self(uuid::Builder::from_unix_timestamp_millis(at.unsigned_millis(), &random).into_uuid())
     }
 
-    /// The implicit task of a workload: a UUIDv8 of a digest over its name, so that it is the same after a restart.
+    /// The sixteen bytes a store keys by.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// Back from the sixteen bytes of a store.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The implicit task of an agent: a UUIDv8 of a digest over its name, so that it is the same after a restart.
     pub fn implicit(digest: Digest) -> Self {
         let mut bytes = [0; 16];
         for (to, from) in bytes.iter_mut().zip(digest.0) {

@@ -9,7 +9,7 @@ use super::{Action, AgentName, TaskId, Timestamp};
 /// A task as it was opened. What happens in it is remembered apart (`memory`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Task {
-    /// Its id; for an implicit task, derived from the workload.
+    /// Its id; for an implicit task, derived from the agent's name.
     pub id: TaskId,
     /// The one agent that may call in it.
     pub agent: AgentName,
@@ -61,7 +61,7 @@ pub enum OpenedBy {
     /// The agent, with its own proof.
     #[serde(rename = "self")]
     Agent,
-    /// Nobody: the workload's implicit task.
+    /// Nobody: the agent's implicit task.
     Nobody,
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::StoreError;
 use super::entry::Payload;
-use super::sqlite::{schema, tail, task_bytes};
+use super::sqlite::{schema, tail};
 use crate::model::{CallId, Digest, TaskId};
 
 /// A read-only view. It never waits for the writer, and never holds it up.
@@ -119,7 +119,7 @@ impl Reader {
              WHERE seq < ? AND kind IN ('permitted', 'refused') AND (?2 IS NULL OR task = ?2) ORDER BY seq DESC",
         )?;
         let before = filter.before.map_or(i64::MAX, schema::row);
-        let mut rows = statement.query(params![before, filter.task.map(task_bytes)])?;
+        let mut rows = statement.query(params![before, filter.task.as_ref().map(TaskId::as_bytes)])?;
         let (mut found, mut told) = (Vec::new(), BTreeSet::new());
         while found.len() < filter.limit
             && let Some(row) = rows.next()?

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use self::files::{Files, Lock};
-pub(super) use self::open::task_bytes;
 pub use self::open::{Limbo, OpenCall, OpenTask};
 use self::queue::Queue;
 use self::writer::{Start, Writer};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Verifier;
 use super::entry::Payload;
-use super::sqlite::{schema, tail, task_bytes};
+use super::sqlite::{schema, tail};
 use super::tiles::{CompletedTile, Edge, leaf_hash};
 use super::{Checkpoint, Reader, StoreError};
 use crate::model::{CallId, Digest, TaskId, Timestamp};
@@ -215,7 +215,7 @@ fn check(row: &Row<'_>, seq: u64) -> Result<(Digest, bool), StoreError> {
     let named: Named = serde_json::from_slice(entry).map_err(|_| damaged("its entry cannot be read"))?;
     let beside = row.get_ref(1)?.as_str() == Ok(&named.kind)
         && row.get_ref(2)?.as_blob_or_null() == Ok(named.call.as_ref().map(|call| call.as_bytes().as_slice()))
-        && row.get_ref(3)?.as_blob_or_null() == Ok(named.task.map(task_bytes).as_ref().map(<[u8; 16]>::as_slice))
+        && row.get_ref(3)?.as_blob_or_null() == Ok(named.task.as_ref().map(|task| task.as_bytes().as_slice()))
         && row.get(4) == Ok(named.at.millis());
     if !beside {
         return Err(damaged("what it is filed under differs from its entry"));

@@ -26,6 +26,7 @@ pin_project_lite::pin_project! {
 
 struct Owed {
     live: Live,
+    #[expect(dead_code, reason = "held until the answer is over")]
     slot: Slot,
     status: u16,
     bytes: u64,
@@ -41,7 +42,7 @@ impl<B: Body> Leased<B> {
     /// The head has come, with this body behind it; `deadline` bounds the whole call.
     pub fn new(lease: Lease, status: u16, body: B, deadline: Instant) -> Self {
         let over = lease.over();
-        let (slot, live) = lease.head_came(status);
+        let (slot, live) = lease.head_came();
         let owed = Owed { live, slot, status, bytes: 0, digest: ring::digest::Context::new(&ring::digest::SHA256) };
         let ended = body.is_end_stream();
         let mut leased = Self { body, deadline, over, cut: None, owed: Some(owed) };
@@ -53,11 +54,17 @@ impl<B: Body> Leased<B> {
 }
 
 impl Owed {
-    fn end(self, ending: Ending) {
+    fn end(mut self, ending: Ending) {
+        self.live.ending = ending;
+    }
+}
+
+impl Drop for Owed {
+    /// However far the answer came, that far is recorded; then `live` pays what is owed.
+    fn drop(&mut self) {
         let mut digest = Digest([0; 32]);
-        digest.0.copy_from_slice(self.digest.finish().as_ref());
-        self.live.end(ending, Answered { status: self.status, bytes: self.bytes, digest });
-        drop(self.slot);
+        digest.0.copy_from_slice(self.digest.clone().finish().as_ref());
+        self.live.answered = Some(Answered { status: self.status, bytes: self.bytes, digest });
     }
 }
 

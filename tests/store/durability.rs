@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use countersign::model::{Digest, Revocation};
 use countersign::record::tiles::{Edge, leaf_hash};
-use countersign::record::{Filter, HandleNote, Lineage, Reader, StoreError, Unavailable, verify};
+use countersign::record::{Event, Filter, HandleNote, Lineage, Reader, StoreError, Stored, Unavailable, verify};
 
 use super::fixture::*;
 
@@ -21,7 +21,7 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     assert!(limbo.calls.is_empty());
     assert_eq!(put(&lineage, refused(2)), 2);
     let story = Reader::open(&place.path()).unwrap().story(call(1)).unwrap().unwrap();
-    assert_eq!(story.records.iter().map(|record| record.kind()).collect::<Vec<_>>(), ["permitted", "ended"]);
+    assert_eq!(story.records.iter().map(Stored::kind).collect::<Vec<_>>(), ["permitted", "ended"]);
     assert_eq!(story.records[0].private.as_ref().unwrap()["resource"], "octo/hello");
 }
 
@@ -166,7 +166,7 @@ fn a_dropped_receipt_becomes_a_refusal_or_an_ending() {
     let (mut refused, mut ended) = (0, 0);
     for n in 0..200 {
         let story = reader.story(call(n)).unwrap().unwrap();
-        let kinds: Vec<_> = story.records.iter().map(|record| record.kind()).collect();
+        let kinds: Vec<_> = story.records.iter().map(Stored::kind).collect();
         match kinds.as_slice() {
             ["refused"] => {
                 let entry = &story.records[0].entry;
@@ -249,12 +249,12 @@ fn an_overlong_refusal_is_shortened_and_an_overlong_permission_is_not_made() {
     let place = Place::new();
     let (lineage, _) = place.open();
     let mut long = permitted(1);
-    if let countersign::record::Event::Permitted(permitted) = &mut long.event {
+    if let Event::Permitted(permitted) = &mut long.event {
         permitted.facts = "x".repeat(70_000).into();
     }
     assert!(matches!(wait(lineage.append(long)), Err(Unavailable::Failed(_))));
     let mut long = refused(1);
-    if let countersign::record::Event::Refused(refused) = &mut long.event {
+    if let Event::Refused(refused) = &mut long.event {
         refused.method = "x".repeat(70_000);
     }
     assert_eq!(put(&lineage, long), 0);
@@ -265,7 +265,7 @@ fn a_reader_sees_whole_records_while_the_writer_writes() {
     let place = Place::new();
     let (lineage, _) = place.open();
     let path = place.path();
-    let reading = std::thread::spawn(move || {
+    let reading = std::thread::Builder::new().name("reader".into()).spawn(move || {
         let reader = Reader::open(&path).unwrap();
         let mut reads = 0;
         while reader.size().unwrap() < 2000 {
@@ -278,6 +278,7 @@ fn a_reader_sees_whole_records_while_the_writer_writes() {
         }
         reads
     });
+    let reading = reading.unwrap();
     for n in 0..1000 {
         put(&lineage, permitted(n));
         drop(lineage.append(ended(n, Revocation::Confirmed)));

@@ -124,12 +124,15 @@ fn said_and_done(verdict: &Stored, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "  said        {action}{resource}{purpose}")?;
         }
     }
-    let (action, effect) = (field(entry, "action"), field(entry, "effect"));
-    writeln!(out, "  did         {action} ({effect}) on {}", private(verdict, "resource"))?;
+    let effect = entry.get("effect").map_or_else(String::new, |effect| format!(" ({})", words(effect)));
+    writeln!(out, "  did         {}{effect} on {}", field(entry, "action"), private(verdict, "resource"))?;
     let (method, audience) = (field(entry, "method"), entry.get("audience").map_or_else(String::new, words));
     writeln!(out, "                {method} {audience}{}", private(verdict, "target"))?;
     if let Some(length) = entry.get("length") {
         writeln!(out, "                {} bytes, sha256 {}", words(length), private(verdict, "content"))?;
+    }
+    if entry.get("brought_credential").is_some_and(|brought| brought == true) {
+        writeln!(out, "                brought a credential of its own, which was not sent on")?;
     }
     for name in ["args", "details"] {
         if let Some(Value::Object(values)) = known.get(name) {

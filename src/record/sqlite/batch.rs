@@ -4,9 +4,9 @@ use rusqlite::{Connection, ErrorCode, params};
 
 use super::super::StoreError;
 use super::super::tiles::Edge;
-use super::open::task_bytes;
 use super::queue::Pending;
 use super::schema::{OPEN_CALLS_FROM, OPEN_TASKS_FROM, row};
+use crate::model::{CallId, TaskId};
 
 /// Bytes a commit writes beyond its records, about: the pages that every commit touches.
 const OVERHEAD: u64 = 16_384;
@@ -63,7 +63,7 @@ fn insert(db: &Connection, edge: &mut Edge, records: &[Pending]) -> rusqlite::Re
     let mut bytes = 0;
     for pending in records {
         let seq = row(edge.size());
-        let (call, task) = (pending.call.as_ref().map(|call| call.as_bytes()), pending.task.map(task_bytes));
+        let (call, task) = (pending.call.as_ref().map(CallId::as_bytes), pending.task.as_ref().map(TaskId::as_bytes));
         let encoded = &pending.encoded;
         record.execute(params![seq, pending.kind, call, task, pending.at.millis(), encoded.leaf.0, encoded.entry])?;
         if let Some(body) = &encoded.payload {

@@ -240,7 +240,7 @@ pub fn lives(db: &Connection, kinds: &str, from: u64) -> Result<Vec<Lived>, Stor
         lives.push(Lived {
             seq,
             call: found.get::<_, Option<[u8; 16]>>(2)?.map(CallId::from_bytes),
-            task: found.get::<_, Option<[u8; 16]>>(3)?.and_then(task_from_bytes),
+            task: found.get::<_, Option<[u8; 16]>>(3)?.map(TaskId::from_bytes),
             life: Life::stored(kind, found.get_ref(4)?.as_blob().unwrap_or_default(), seq)?,
         });
     }
@@ -262,7 +262,7 @@ fn open_call(db: &Connection, call: CallId, seq: u64) -> Result<OpenCall, StoreE
     let minted = minted.map(|entry| read::<Minted>(&entry, seq)).transpose()?;
     Ok(OpenCall {
         call,
-        task: task.and_then(task_from_bytes),
+        task: task.map(TaskId::from_bytes),
         at: Timestamp::from_millis(at),
         agent: permitted.agent,
         plan: permitted.credential,
@@ -282,14 +282,4 @@ fn open_task(db: &Connection, task: TaskId, seq: u64) -> Result<OpenTask, StoreE
 fn read<T: DeserializeOwned>(entry: &[u8], seq: u64) -> Result<T, StoreError> {
     serde_json::from_slice(entry)
         .map_err(|cause| StoreError::Damaged { seq, what: format!("it cannot be read: {cause}") })
-}
-
-/// The sixteen bytes a task is stored under.
-pub fn task_bytes(task: TaskId) -> [u8; 16] {
-    task.to_string().parse().map_or([0; 16], uuid::Uuid::into_bytes)
-}
-
-/// Back from them.
-fn task_from_bytes(bytes: [u8; 16]) -> Option<TaskId> {
-    uuid::Uuid::from_bytes(bytes).to_string().parse().ok()
 }

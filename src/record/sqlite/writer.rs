@@ -127,7 +127,9 @@ impl Writer {
             let new = mem::replace(&mut batch, mem::take(&mut self.kept));
             batch.extend(new);
         }
-        batch.iter_mut().for_each(|pending| refuse_if_dropped(pending, &self.queue));
+        for pending in &mut batch {
+            refuse_if_dropped(pending, &self.queue);
+        }
         let note = self.note(last);
         if batch.is_empty() && note.is_none() {
             self.spare = batch;

@@ -1,0 +1,227 @@
+//! A sidecar in this process, in a folder of its own, with real doors on free ports.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::app::{self, Running, Seams};
+use countersign::config::Config;
+use countersign::model::{CallId, Lifetime};
+use countersign::record::{Reader, Story};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::tool::Tool;
+use super::vault::{Vault, VaultIssuer};
+
+const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
+
+/// What a test wants otherwise than usual.
+pub struct Wanted {
+    pub policy: &'static str,
+    /// Lines for `[agents.helper]`.
+    pub agent: &'static str,
+    /// Lines for `[tools.tracker]`.
+    pub tool: &'static str,
+    pub lifetime: Lifetime,
+    pub issuer: &'static str,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            policy: "@id(\"all\") permit(principal, action, resource);",
+            agent: "intent = \"never\"",
+            tool: "",
+            lifetime: Lifetime::Head,
+            issuer: "vault",
+        }
+    }
+}
+
+pub struct Sidecar {
+    pub folder: tempfile::TempDir,
+    pub door: SocketAddr,
+    pub admin: SocketAddr,
+    pub tool: Arc<Tool>,
+    pub vault: Arc<Vault>,
+    running: Option<Running>,
+    lifetime: Lifetime,
+}
+
+impl Sidecar {
+    pub async fn start(wanted: Wanted, seams: Seams) -> Self {
+        let (tool, vault) = (Tool::start().await, Vault::start().await);
+        let folder = tempfile::tempdir().unwrap();
+        let text = lay_out(folder.path(), &tool.origin, &wanted);
+        let running = open(folder.path(), &text, seams, &vault.origin, wanted.lifetime).await;
+        Self { lifetime: wanted.lifetime, ..Self::around(folder, running, tool, vault) }
+    }
+
+    /// What is running already.
+    pub fn around(folder: tempfile::TempDir, running: Running, tool: Arc<Tool>, vault: Arc<Vault>) -> Self {
+        let (door, admin) = (running.agent.unwrap(), running.admin.unwrap());
+        Self { folder, door, admin, tool, vault, running: Some(running), lifetime: Lifetime::Head }
+    }
+
+    /// Stops, and starts again on the same folder.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let text = std::fs::read_to_string(self.folder.path().join("countersign.toml")).unwrap();
+        let running = open(self.folder.path(), &text, Seams::default(), &self.vault.origin, self.lifetime).await;
+        self.door = running.agent.unwrap();
+        self.running = Some(running);
+    }
+
+    /// Opens a task as the framework.
+    pub async fn open_task(&self, body: &str) -> serde_json::Value {
+        let length = body.len();
+        let request = format!(
+            "POST /-/tasks HTTP/1.1\r\nhost: HOST\r\nauthorization: Bearer {FRAMEWORK}\r\nconnection: close\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        let opened = self.send(&request).await;
+        assert_eq!(opened.status, 201, "{opened:?}");
+        opened.json()
+    }
+
+    pub async fn usual() -> Self {
+        Self::start(Wanted::default(), Seams::default()).await
+    }
+
+    pub fn lineage(&self) -> PathBuf {
+        self.folder.path().join("lineage.db")
+    }
+
+    pub fn reader(&self) -> Reader {
+        Reader::open(&self.lineage()).unwrap()
+    }
+
+    /// Closes the doors in order. True if everything came to its end.
+    pub async fn stop(&mut self) -> bool {
+        match self.running.take() {
+            Some(running) => running.stop().await,
+            None => true,
+        }
+    }
+
+    /// Sends a request and reads the answer up to its end.
+    pub async fn send(&self, request: &str) -> Answer {
+        let mut stream = self.begin(request).await;
+        let mut bytes = Vec::new();
+        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.expect("an answer").unwrap();
+        Answer::parse(&bytes)
+    }
+
+    /// Sends a request; dropping the stream is hanging up.
+    pub async fn begin(&self, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.door).await.unwrap();
+        stream.write_all(request.replace("HOST", &self.door.to_string()).as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// The story of a call once it holds a record of this kind.
+    pub async fn story(&self, call: CallId, kind: &str) -> Story {
+        for _ in 0..400 {
+            if let Some(story) = self.reader().story(call).unwrap().filter(|story| story.first(kind).is_some()) {
+                return story;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("no `{kind}` record of {call} came: {:?}", self.reader().story(call).unwrap());
+    }
+
+    /// The one call there is, once the lineage holds so many records of this kind.
+    pub async fn wait_for(&self, kind: &str, count: usize) -> Vec<Story> {
+        for _ in 0..400 {
+            let stories = super::invariants::stories(&self.reader());
+            if stories.iter().flat_map(|story| &story.records).filter(|record| record.kind() == kind).count() >= count {
+                return stories;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{count} records `{kind}` did not come: {:?}", super::invariants::stories(&self.reader()));
+    }
+}
+
+/// All of them at a time.
+pub async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|cx| {
+        for (future, done) in &mut waiting {
+            if done.is_none() {
+                if let std::task::Poll::Ready(value) = future.as_mut().poll(cx) {
+                    *done = Some(value);
+                }
+            }
+        }
+        if waiting.iter().all(|(_, done)| done.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+pub const READ: &str = "GET /tracker/repos/octo/hello/issues/7 HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n";
+
+/// The same folder, doors opened again.
+pub async fn open(folder: &Path, text: &str, mut seams: Seams, vault: &str, lifetime: Lifetime) -> Running {
+    let config = Config::parse(text, folder).unwrap();
+    let issuer = VaultIssuer { origin: vault.to_owned(), lifetime };
+    seams.issuers.insert("vault".to_owned(), Arc::new(issuer));
+    app::start(&config, text, seams).await.unwrap()
+}
+
+/// Writes a sidecar's files; gives its configuration.
+pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir(folder.join("policies")).unwrap();
+    std::fs::write(folder.join("policies/main.cedar"), wanted.policy).unwrap();
+    std::fs::write(folder.join("tracker.toml"), TRACKER).unwrap();
+    std::fs::write(folder.join("framework.token"), FRAMEWORK).unwrap();
+    std::fs::set_permissions(folder.join("framework.token"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    let Wanted { agent, tool: more, issuer, .. } = wanted;
+    let text = format!(
+        "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+         [lineage]\ndeadline = \"500ms\"\n\
+         [agents.helper]\nidentify = [{{ peer = {{ uid = {uid} }} }}]\n\
+         open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\n{agent}\n\
+         [tools.tracker]\nupstream = \"{tool}\"\ncatalog = \"tracker.toml\"\nissuer = \"{issuer}\"\n\
+         networks = [\"127.0.0.0/8\"]\nplaintext = true\n{more}\n\
+         [issuers.vault]\nkind = \"none\"\n[issuers.calls]\nkind = \"jwt\"\n"
+    );
+    std::fs::write(folder.join("countersign.toml"), &text).unwrap();
+    text
+}
+
+pub const FRAMEWORK: &str = "a-framework-token-for-tests";
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Self { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn call(&self) -> CallId {
+        self.header("countersign-call").unwrap().parse().unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}

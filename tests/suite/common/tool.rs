@@ -1,0 +1,80 @@
+//! A tool that takes every call down and can be made to stop before its head or in the middle of its body.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use super::gate::Gate;
+
+pub struct Tool {
+    pub origin: String,
+    pub before_head: Gate,
+    pub in_body: Gate,
+    seen: Mutex<Vec<Request<Bytes>>>,
+}
+
+/// What it answers, in two parts.
+pub const PARTS: [&str; 2] = [r#"{"answer":"#, r#""forty-two"}"#];
+
+impl Tool {
+    pub async fn start() -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let tool = Arc::new(Self { origin, before_head: Gate::open(), in_body: Gate::open(), seen: Mutex::default() });
+        let serving = tool.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let tool = serving.clone();
+                let service = service_fn(move |request| {
+                    let tool = tool.clone();
+                    async move { Ok::<_, Infallible>(tool.answer(request).await) }
+                });
+                tokio::spawn(async move {
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        tool
+    }
+
+    pub fn seen(&self) -> Vec<Request<Bytes>> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Parts> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        self.seen.lock().unwrap().push(Request::from_parts(head, body));
+        self.before_head.pass().await;
+        let (send, receive) = tokio::sync::mpsc::channel(1);
+        let gate = self.in_body.clone();
+        tokio::spawn(async move {
+            let _ = send.send(PARTS[0]).await;
+            gate.pass().await;
+            let _ = send.send(PARTS[1]).await;
+        });
+        Response::new(Parts(receive))
+    }
+}
+
+/// The parts as they come.
+struct Parts(tokio::sync::mpsc::Receiver<&'static str>);
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|part| part.map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes())))))
+    }
+}

@@ -1,0 +1,148 @@
+//! The pages say what is so: generated ones are what the code gives, shown commands print what is shown, every key that
+//! can be written is described.
+
+mod console;
+mod keys;
+mod printed;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use countersign::config::Config;
+use countersign::judge::vocabulary;
+use countersign::model::Code;
+
+pub use self::console::interrupt;
+use self::console::{Session, blocks, steps};
+
+/// Set to 1, a page that is generated is written rather than compared.
+const BLESS: &str = "COUNTERSIGN_BLESS";
+
+fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(root(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn generated(name: &str, text: &str) {
+    if std::env::var_os(BLESS).is_some_and(|bless| bless == "1") {
+        fs::write(root(name), text).unwrap();
+    }
+    assert!(page(name) == text, "{name} is not what the code gives; `{BLESS}=1 cargo test --release --test all docs` writes it anew");
+}
+
+#[test]
+fn the_page_of_facts_is_the_table_of_facts() {
+    generated("docs/facts.md", &vocabulary::page());
+}
+
+#[test]
+fn the_page_of_refusals_names_every_code() {
+    let mut text = String::from(
+        "# Refusals\n\n\
+         When the answer is no, an agent gets `application/problem+json` (RFC 9457) with one of these codes. The same code stands in\n\
+         the record of the call, and the door has a page about each under `/-/problems/CODE`. This page is generated from the table\n\
+         that answers are made of.\n\n\
+         `decision` says what kind of no it is. `deny`: the same call gets the same answer. `throttle`: it may be let later.\n\
+         `unavailable`: nobody decided, or what was decided could not be carried out.\n\n\
+         Until the task has read something untrusted, the answer also holds `type`, `title`, `status`, `detail`, `rule`,\n\
+         `retry_after_ms`, `suggestions` and `stop`, as far as there is something to say. From then on it holds `code`, `decision`,\n\
+         `instance` and `retryable` and nothing else: whoever wrote what the agent has read may be reading this, too.\n\n\
+         | code | status | decision | title | what to do |\n|---|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        text.push_str(&format!("| `{code}` | {} | {} | {} | {} |\n", code.status(), code.decision().name(), code.title(), code.help()));
+    }
+    let for_rules = Code::FOR_RULES.map(|code| format!("`{code}`")).join(", ");
+    text.push_str(&format!("\nA `forbid` may choose one of {for_rules} by `@code(\"…\")`; without it, `denied`.\n"));
+    generated("docs/refusals.md", &text);
+}
+
+/// Every field of these structs has a row in its table, and every row a field.
+fn all_described(page_name: &str, source: &str, among: impl Fn(&str) -> bool) {
+    let described = keys::described(&page(page_name));
+    for (name, fields) in keys::defined(&page(source)).fields.into_iter().filter(|(name, _)| among(name)) {
+        let rows = described.get(&name).unwrap_or_else(|| panic!("{page_name} has no table of the fields of {name} ({source})"));
+        assert_eq!(*rows, fields, "{page_name}: the fields of {name} ({source})");
+    }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_described() {
+    all_described("docs/configuration.md", "src/config.rs", |_| true);
+    all_described("docs/configuration.md", "src/understand/catalog.rs", |name| ["ActionFile", "YieldFile"].contains(&name));
+    let text = page("docs/configuration.md");
+    for (kind, words) in keys::defined(&page("src/config.rs")).words {
+        for word in words {
+            let shown = [format!("`\"{word}\"`"), format!("`{{ {word} = "), format!("`{word}`")];
+            assert!(shown.iter().any(|shown| text.contains(shown)), "docs/configuration.md does not say `{word}` ({kind})");
+        }
+    }
+}
+
+#[test]
+fn every_configuration_that_is_shown_is_one() {
+    let text = page("docs/configuration.md");
+    let shown = blocks(&text, "toml");
+    let whole = shown.iter().find(|block| block.starts_with("# countersign.toml")).expect("there is a whole example");
+    let config = Config::parse(whole, Path::new("/etc/countersign")).unwrap();
+    assert!(!config.agents.is_empty() && !config.tools.is_empty());
+    for name in ["examples/demo/countersign.toml"] {
+        Config::parse(&page(name), &root("examples/demo")).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn every_field_of_a_record_is_described() {
+    let kinds = |name: &str| name != "Record";
+    all_described("docs/lineage-format.md", "src/record/event.rs", kinds);
+}
+
+/// Files that a page shows: those of the project must stand there in these words, the others are laid out.
+fn lay_out(session: &Session, page: &str) {
+    for block in ["toml", "cedar", "python"].iter().flat_map(|language| blocks(page, language)) {
+        let (first, rest) = block.split_once('\n').unwrap_or_default();
+        let Some(name) = first.strip_prefix("# ").or_else(|| first.strip_prefix("// ")).filter(|name| name.contains('.') && !name.contains(' ')) else { continue };
+        if root(name).exists() {
+            let file = fs::read_to_string(root(name)).unwrap();
+            assert!(file.contains(rest.trim()), "`{name}` does not read as shown");
+        } else {
+            session.lay_out(name, &block);
+        }
+    }
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn what_the_readme_shows_is_what_happens() {
+    if !has("curl") || !has("python3") {
+        println!("left out: the README's commands want `curl` and `python3`");
+        return;
+    }
+    let text = page("README.md");
+    let mut session = Session::new();
+    lay_out(&session, &text);
+    let steps = steps(&text);
+    assert!(steps.len() > 5, "the README shows commands");
+    for step in steps.iter().filter(|step| !step.command.starts_with("tests/all")) {
+        if let Err(why) = session.run(step) {
+            panic!("README.md: {why}");
+        }
+    }
+    a_stranger_can_check_the_lineage(&session);
+}
+
+/// The verifier that the page of the format shows, on the lineage that the README's commands left behind.
+fn a_stranger_can_check_the_lineage(session: &Session) {
+    lay_out(session, &page("docs/lineage-format.md"));
+    let check = || Command::new("python3").arg("check.py").arg("lineage.db").current_dir(session.path()).output().unwrap();
+    let sound = check();
+    let printed = String::from_utf8_lossy(&sound.stdout).into_owned() + &String::from_utf8_lossy(&sound.stderr);
+    assert!(sound.status.success() && printed.starts_with("sound: "), "{printed}");
+}
