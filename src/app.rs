@@ -1,5 +1,6 @@
 //! The only place that names concrete types: from a configuration to doors that are open.
 
+mod doors;
 mod keys;
 mod load;
 mod secrets;
@@ -8,36 +9,29 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use ring::rand::SystemRandom;
 use tokio::runtime;
-use tokio::sync::watch;
 
 pub use self::load::{Parts, load};
 pub use self::secrets::SecretError;
-use crate::config::{Config, ConfigError, Door, IssuerKind, SyncFile};
-use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
-use crate::mediate::Mediator;
+use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
+use crate::forward::Upstream;
+use crate::identify::Identify;
+use crate::judge::Policies;
 use crate::memory::Memory;
 use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential, Schedule, StaticSecret};
 use crate::model::{Clock, Task, Timestamp};
-use crate::record::{self, Lineage, Options, Rail, Reader, Sealer, SqliteLineage, Sync};
+use crate::record::{self, Limbo, Lineage, Options, Rail, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
-use crate::serve::admin::{Admin, Sources};
-use crate::serve::gateway::Gateway;
-use crate::serve::{Listener, serve};
 use crate::telemetry::Metrics;
+use crate::understand::Catalog;
 
 /// How long calls under way may take to end when the sidecar stops, before they are cut.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long an issuer may take.
 const ISSUER: Duration = Duration::from_secs(5);
-
-/// How long each step on the way to a tool may take.
-const DIAL: Duration = Duration::from_secs(5);
 
 /// Why the sidecar does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +89,30 @@ pub struct Seams {
     /// Issuers by name, beside or instead of those configured.
     pub issuers: BTreeMap<String, Arc<dyn Issuer>>,
     /// Put between the rail and the store.
-    pub lineage: Option<Box<dyn FnOnce(Arc<dyn Lineage>) -> Arc<dyn Lineage> + Send>>,
+    pub lineage: Option<Between<dyn Lineage>>,
     /// The way to the tools, made once for each worker.
-    pub upstream: Option<Arc<dyn Fn(Arc<dyn Upstream>) -> Arc<dyn Upstream> + Send + std::marker::Sync>>,
+    pub upstream: Option<EachBetween<dyn Upstream>>,
     /// Where the time comes from.
     pub clock: Option<Clock>,
+}
+
+/// Puts something between the house and the real part.
+pub type Between<T> = Box<dyn FnOnce(Arc<T>) -> Arc<T> + Send>;
+
+/// The same, once for each worker.
+pub type EachBetween<T> = Box<dyn Fn(Arc<T>) -> Arc<T> + Send>;
+
+/// What every call meets, but for the way to the tools, which each worker has for itself.
+#[derive(Clone)]
+struct Walk {
+    identify: Arc<Identify>,
+    catalog: Arc<Catalog>,
+    memory: Arc<Memory>,
+    policies: Arc<Policies>,
+    rail: Arc<Rail>,
+    issuers: Arc<Issuers>,
+    reaper: Arc<Reaper>,
+    metrics: Arc<Metrics>,
 }
 
 /// A sidecar whose doors are open.
@@ -110,9 +123,7 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     /// What checks the lineage's checkpoints.
     pub vkey: String,
-    stop: watch::Sender<bool>,
-    workers: Vec<JoinHandle<()>>,
-    admin_door: tokio::task::JoinHandle<io::Result<()>>,
+    doors: doors::Doors,
     memory: Arc<Memory>,
     reaper: Arc<Reaper>,
     store: Arc<SqliteLineage>,
@@ -126,134 +137,66 @@ pub fn wall_clock() -> Clock {
 /// Opens the doors. Runs on the current tokio runtime, which carries the admin door and the ends of credentials; calls
 /// are carried by threads of their own.
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
-    let clock = seams.clock.unwrap_or_else(wall_clock);
-    let parts = load(config, config_text)?;
-    let signer = keys::lineage_signer(&config.keys)?;
+    let Seams { issuers, lineage, upstream, clock } = seams;
+    let clock = clock.unwrap_or_else(wall_clock);
+    let Parts { identify, catalog, policies, limits, chains, loaded } = load(config, config_text)?;
+    let (store, limbo, vkey) = open_store(config, clock.clone())?;
+    let written: Arc<dyn Lineage> = store.clone();
+    let lineage = match lineage {
+        Some(between) => between(written),
+        None => written,
+    };
+    let rail = Rail::new(lineage, clock.clone(), config.lineage.deadline);
+    rail.commit(record::loaded(loaded, clock.now())).await?;
+    let memory = Arc::new(Memory::new(limits, chains));
+    for (task, token) in limbo.tasks.iter().filter_map(restored) {
+        memory.open(task, token, clock.now());
+    }
+    let (mut by_name, rings) = configured_issuers(config, clock.now())?;
+    by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
     let sealer = Arc::new(Sealer::new(&keys::store_key(&config.keys)?)?);
+    let issuers = Arc::new(Issuers::new(by_name, sealer.clone(), ISSUER));
+    let reaper = Reaper::new(runtime::Handle::current());
+    reaper.sweep(limbo, &issuers, &sealer, &rail);
+    tokio::spawn(turn_keys(rings.clone(), clock.clone()));
+    let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
+    let walk =
+        Walk { identify, catalog, memory: memory.clone(), policies, rail, issuers, reaper: reaper.clone(), metrics };
+    let doors = doors::open(config, &walk, doors::Inside { rings, clock, upstream })?;
+    Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })
+}
+
+fn open_store(config: &Config, clock: Clock) -> Result<(Arc<SqliteLineage>, Limbo, String), StartError> {
+    let signer = keys::lineage_signer(&config.keys)?;
     let vkey = signer.vkey();
     let sync = match config.lineage.sync {
         SyncFile::Full => Sync::Full,
         SyncFile::Normal => Sync::Normal,
     };
     let options = Options { path: config.lineage.path.clone(), sync, room: config.lineage.queue };
-    let (store, limbo) = SqliteLineage::open(options, signer, clock.clone())?;
-    let lineage: Arc<dyn Lineage> = store.clone();
-    let lineage = seams.lineage.map_or(lineage.clone(), |between| between(lineage));
-    let rail = Rail::new(lineage, clock.clone(), config.lineage.deadline);
-    rail.commit(record::loaded(parts.loaded, clock.now())).await?;
-
-    let memory = Arc::new(Memory::new(parts.limits, parts.chains));
-    for open in &limbo.tasks {
-        if let Some((task, token)) = restored(open) {
-            memory.open(task, token, clock.now());
-        }
-    }
-    let mut rings = Vec::new();
-    let mut by_name = issuers(config, &mut rings, clock.now())?;
-    by_name.extend(seams.issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
-    let issuers = Arc::new(Issuers::new(by_name, sealer.clone(), ISSUER));
-    let reaper = Reaper::new(runtime::Handle::current());
-    reaper.sweep(limbo, &issuers, &sealer, &rail);
-
-    let agent = bind("agent", &config.listen.agent, config.listen.socket_mode)?;
-    let admin = bind("admin", &config.listen.admin, 0o600)?;
-    let own: Arc<[SocketAddr]> = agent.address().into_iter().chain(admin.address()).collect();
-    let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
-    let tls = tls(roots(), clock.clone()).map_err(|error| StartError::Machine(error.to_string()))?;
-    let dial = Dial { resolver: Resolver::system(), own, tls, patience: DIAL };
-    let (stop, stopped) = watch::channel(false);
-    let sources = Sources {
-        reader: {
-            let path = config.lineage.path.clone();
-            Box::new(move || Reader::open(&path).map_err(|error| error.to_string()))
-        },
-        rail: rail.clone(),
-        metrics: metrics.clone(),
-        readers: secrets::readers(config)?,
-        uid: rustix::process::geteuid().as_raw(),
-        stop: stopped.clone(),
-    };
-    let (agent_address, admin_address) = (agent.address(), admin.address());
-    let admin_door = tokio::spawn(serve(admin, Arc::new(Admin::new(sources)), metrics.clone(), stopped.clone()));
-    tokio::spawn(turn_keys(rings.clone(), clock.clone()));
-    let mediator = |upstream| Mediator {
-        identify: parts.identify.clone(),
-        catalog: parts.catalog.clone(),
-        memory: memory.clone(),
-        policies: parts.policies.clone(),
-        rail: rail.clone(),
-        issuers: issuers.clone(),
-        reaper: reaper.clone(),
-        upstream,
-        metrics: metrics.clone(),
-    };
-    let mut workers = Vec::new();
-    let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    for number in 0..count {
-        let upstream: Arc<dyn Upstream> = Arc::new(HyperUpstream::new(dial.clone()));
-        let upstream = seams.upstream.as_ref().map_or(upstream.clone(), |between| between(upstream));
-        let gateway = Gateway {
-            mediator: mediator(upstream),
-            clock: clock.clone(),
-            hosts: host_names(agent_address, &config.listen.hosts),
-            keys: rings.clone(),
-            random: SystemRandom::new(),
-        };
-        let door = agent.share().map_err(|error| StartError::Machine(error.to_string()))?;
-        workers.push(worker(number, door, gateway, metrics.clone(), stopped.clone())?);
-    }
-    Ok(Running { agent: agent_address, admin: admin_address, vkey, stop, workers, admin_door, memory, reaper, store })
+    let (store, limbo) = SqliteLineage::open(options, signer, clock)?;
+    Ok((store, limbo, vkey))
 }
 
 impl Running {
     /// Stops: no more connections, calls under way get some seconds, then they are cut; credentials are ended, the
     /// lineage is closed. True if everything was brought to its end.
     pub async fn stop(self) -> bool {
-        self.stop.send_replace(true);
-        let Self { workers, admin_door, memory, reaper, store, .. } = self;
-        let mut drained = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
-        if tokio::time::timeout(DRAIN, &mut drained).await.is_err() {
-            tracing::warn!("calls under way did not end by themselves; they are cut");
-            memory.stop();
-            let _ = tokio::time::timeout(DRAIN, drained).await;
+        let Self { doors, memory, reaper, store, .. } = self;
+        if !doors.close(DRAIN, || memory.stop()).await {
+            tracing::warn!("calls under way did not end by themselves; they were cut");
         }
-        let _ = tokio::time::timeout(Duration::from_secs(1), admin_door).await;
         let ended = reaper.idle(DRAIN).await;
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
         ended
     }
 }
 
-/// One thread with a runtime of its own: a call never moves between cores, which a shared runtime pays for.
-fn worker(number: usize, door: Listener, gateway: Gateway, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, StartError> {
-    let machine = |error: io::Error| StartError::Machine(format!("no thread for calls could be started: {error}"));
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(machine)?;
-    let carry = move || {
-        if let Err(error) = runtime.block_on(serve(door, Arc::new(gateway), metrics, stop)) {
-            tracing::error!(%error, "the agent's door has closed");
-        }
-    };
-    std::thread::Builder::new().name(format!("calls-{number}")).spawn(carry).map_err(machine)
-}
+type ByName = BTreeMap<Arc<str>, Arc<dyn Issuer>>;
 
-fn bind(which: &str, door: &Door, mode: u32) -> Result<Listener, StartError> {
-    let (bound, door) = match door {
-        Door::Tcp(address) => (Listener::tcp(*address), address.to_string()),
-        Door::Unix(path) => (Listener::unix(path, mode), path.display().to_string()),
-    };
-    bound.map_err(|error| StartError::Door { door: format!("{door} ({which})"), error })
-}
-
-/// The `Host` values a door on an address answers to; none named, for a Unix socket.
-fn host_names(address: Option<SocketAddr>, more: &[String]) -> Vec<String> {
-    let Some(address) = address else { return Vec::new() };
-    let port = address.port();
-    let own = [address.to_string(), format!("localhost:{port}")];
-    own.into_iter().chain(more.iter().flat_map(|host| [host.clone(), format!("{host}:{port}")])).collect()
-}
-
-fn issuers(config: &Config, rings: &mut Vec<Arc<KeyRing>>, now: Timestamp) -> Result<BTreeMap<Arc<str>, Arc<dyn Issuer>>, StartError> {
-    let mut issuers: BTreeMap<Arc<str>, Arc<dyn Issuer>> = BTreeMap::new();
+/// The issuers of a configuration, and the keys of those that sign.
+fn configured_issuers(config: &Config, now: Timestamp) -> Result<(ByName, Vec<Arc<KeyRing>>), StartError> {
+    let (mut issuers, mut rings) = (ByName::new(), Vec::new());
     for (name, kind) in &config.issuers {
         let issuer: Arc<dyn Issuer> = match kind {
             IssuerKind::None => Arc::new(NoCredential),
@@ -266,12 +209,15 @@ fn issuers(config: &Config, rings: &mut Vec<Arc<KeyRing>>, now: Timestamp) -> Re
                 let ring = Arc::new(KeyRing::open(&config.keys.join(format!("issuer-{name}")), schedule, now)?);
                 rings.push(ring.clone());
                 let issuer = issuer.clone().unwrap_or_else(|| format!("https://countersign.invalid/{name}"));
-                Arc::new(JwtIssuer::new(JwtOptions { issuer, audience: audience.clone(), header: header.clone() }, ring))
+                Arc::new(JwtIssuer::new(
+                    JwtOptions { issuer, audience: audience.clone(), header: header.clone() },
+                    ring,
+                ))
             }
         };
         issuers.insert(name.clone(), issuer);
     }
-    Ok(issuers)
+    Ok((issuers, rings))
 }
 
 async fn turn_keys(rings: Vec<Arc<KeyRing>>, clock: Clock) {
@@ -283,20 +229,6 @@ async fn turn_keys(rings: Vec<Arc<KeyRing>>, clock: Clock) {
             }
         }
     }
-}
-
-/// The certificate authorities this machine believes. Without any, no TLS connection is made.
-fn roots() -> rustls::RootCertStore {
-    let mut roots = rustls::RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a store of certificate authorities cannot be read");
-    }
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!("this machine has no certificate authorities; tools over https cannot be reached");
-    }
-    roots
 }
 
 /// A task that the last run left open, as its record and payload tell it; nothing if the payload was erased.

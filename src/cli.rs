@@ -127,12 +127,16 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Config(_) | StartError::Catalog { .. } | StartError::Policy(_) | StartError::Secret(_) | StartError::File { .. } => {
-                Self::Usage(error.to_string())
-            }
-            StartError::Key(_) | StartError::Store(_) | StartError::Record(_) | StartError::Door { .. } | StartError::Machine(_) => {
-                Self::Away(error.to_string())
-            }
+            StartError::Config(_)
+            | StartError::Catalog { .. }
+            | StartError::Policy(_)
+            | StartError::Secret(_)
+            | StartError::File { .. } => Self::Usage(error.to_string()),
+            StartError::Key(_)
+            | StartError::Store(_)
+            | StartError::Record(_)
+            | StartError::Door { .. }
+            | StartError::Machine(_) => Self::Away(error.to_string()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration as written: one TOML file, unknown keys are errors.
 
+mod agent;
 mod parsed;
 mod size;
 mod tool;
@@ -49,7 +50,14 @@ struct ListenFile {
 
 impl Default for ListenFile {
     fn default() -> Self {
-        Self { agent: "127.0.0.1:7080".to_owned(), admin: "127.0.0.1:7081".to_owned(), hosts: Vec::new(), expose: false, workers: None, socket_mode: "0600".to_owned() }
+        Self {
+            agent: "127.0.0.1:7080".to_owned(),
+            admin: "127.0.0.1:7081".to_owned(),
+            hosts: Vec::new(),
+            expose: false,
+            workers: None,
+            socket_mode: "0600".to_owned(),
+        }
     }
 }
 

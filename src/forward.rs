@@ -30,7 +30,11 @@ use crate::revoke::{Lease, Leased, cut};
 /// What calls are sent through.
 pub trait Upstream: Send + Sync {
     /// Sends one request to the tool. Nothing is sent twice, followed or cached.
-    fn send(&self, tool: &Arc<Tool>, request: Request<Full<Bytes>>) -> BoxFuture<'_, Result<Response<AnswerBody>, UpstreamError>>;
+    fn send(
+        &self,
+        tool: &Arc<Tool>,
+        request: Request<Full<Bytes>>,
+    ) -> BoxFuture<'_, Result<Response<AnswerBody>, UpstreamError>>;
 }
 
 /// Why there is no answer. The call's ending says so, too.
@@ -65,7 +69,11 @@ pub fn keep_what_passes(call: &mut Call) -> Result<(), Unclear> {
 }
 
 /// Sends a call for which a credential is lent, and hands the answer back with the lease in it.
-pub async fn forward(upstream: &dyn Upstream, mut lease: Lease, hung_up: impl Future<Output = ()>) -> Result<Response<Leased<AnswerBody>>, Error> {
+pub async fn forward(
+    upstream: &dyn Upstream,
+    mut lease: Lease,
+    hung_up: impl Future<Output = ()>,
+) -> Result<Response<Leased<AnswerBody>>, Error> {
     let tool = lease.call().tool.clone();
     let deadline = Instant::now() + tool.max_call;
     let request = outgoing(&lease).inspect_err(|error| lease.fail(error))?;
@@ -97,7 +105,8 @@ fn outgoing(lease: &Lease) -> Result<Request<Full<Bytes>>, Error> {
     let call = lease.call();
     let mut request = Request::new(Full::new(call.body.clone()));
     let target = format!("{}{}", call.tool.base_path, call.target);
-    *request.uri_mut() = target.parse().map_err(|_| UpstreamError::Protocol("the call's target is no path".to_owned()))?;
+    *request.uri_mut() =
+        target.parse().map_err(|_| UpstreamError::Protocol("the call's target is no path".to_owned()))?;
     *request.method_mut() = call.method.clone();
     *request.headers_mut() = call.headers.clone();
     if let Some((secret, placement)) = lease.lent() {
@@ -122,7 +131,11 @@ fn place(secret: &Secret, placement: &Placement, request: &mut Request<Full<Byte
 
 /// Refuses an answer whose content cannot be seen. We ask for `identity`; a tool may answer otherwise.
 fn readable(answer: Response<AnswerBody>) -> Result<Response<AnswerBody>, Error> {
-    let coding = answer.headers().get_all(CONTENT_ENCODING).iter().find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let coding = answer
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     match coding {
         Some(coding) => Err(Error::Encoded(coding.to_str().unwrap_or("?").chars().take(40).collect())),
         None => Ok(answer),

@@ -24,7 +24,14 @@ pub fn judge(policies: &Policies, call: Call, facts: Facts, reservation: Reserva
     if outcome.findings.is_empty() {
         let scope = scope(&call, outcome.ttl, reservation.task_left(call.received_at));
         let rules = outcome.rules.clone();
-        return Verdict::Allow(Box::new(Permit { call, facts, rules, scope, policies: policies.version(), reservation }));
+        return Verdict::Allow(Box::new(Permit {
+            call,
+            facts,
+            rules,
+            scope,
+            policies: policies.version(),
+            reservation,
+        }));
     }
     let findings = outcome.findings.clone();
     let throttled = findings.iter().all(|finding| finding.code.decision() == Decision::Throttle);

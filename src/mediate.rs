@@ -52,7 +52,12 @@ pub struct Mediator {
 impl Mediator {
     /// Mediates one call. Runs in a task of its own: an agent that hangs up is seen through `hangup`, and whatever was
     /// begun for it is brought to its end.
-    pub async fn mediate(&self, incoming: Incoming, task: Option<Digest>, mut hangup: Hangup) -> Result<Answer, Refused> {
+    pub async fn mediate(
+        &self,
+        incoming: Incoming,
+        task: Option<Digest>,
+        mut hangup: Hangup,
+    ) -> Result<Answer, Refused> {
         let mut known = Known::of(incoming.id, &incoming.evidence.peer, &incoming.request);
         let recorded = match self.admit(incoming, task, &mut known, &mut hangup).await {
             Ok(recorded) => recorded,
@@ -85,7 +90,13 @@ impl Mediator {
     }
 
     /// From a request to a verdict that is written down. Nothing outside has happened yet.
-    async fn admit(&self, incoming: Incoming, task: Option<Digest>, known: &mut Known, hangup: &mut Hangup) -> Result<Recorded, Refusal> {
+    async fn admit(
+        &self,
+        incoming: Incoming,
+        task: Option<Digest>,
+        known: &mut Known,
+        hangup: &mut Hangup,
+    ) -> Result<Recorded, Refusal> {
         let caller = self.identify.caller(&incoming.evidence, incoming.received_at)?;
         known.caller(&caller);
         let task = self.memory.task(&caller, task, incoming.received_at)?;

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 pub use self::limits::{LimitRule, Per};
 use self::limits::{Limits, Taken};
-pub use self::tasks::{Slot, TaskOver};
 use self::tasks::{Claim, Tasks};
+pub use self::tasks::{Slot, TaskOver};
 use crate::model::{
-    AgentName, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Task, TaskId, Time, Timestamp, WorkloadFacts,
+    AgentName, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Task, TaskId, Time, Timestamp,
+    WorkloadFacts,
 };
 
 /// Bounds on the calls of one task.

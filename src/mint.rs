@@ -126,7 +126,12 @@ impl Issuers {
             return Err(Error::Quarantined(until));
         }
         let plan = issuer.plan(permit, now);
-        Ok(CredentialPlan { issuer: name.to_string(), kind: issuer.kind().to_owned(), handle: plan.handle, expires_at: plan.expires_at })
+        Ok(CredentialPlan {
+            issuer: name.to_string(),
+            kind: issuer.kind().to_owned(),
+            handle: plan.handle,
+            expires_at: plan.expires_at,
+        })
     }
 }
 
@@ -171,7 +176,8 @@ pub async fn mint(issuers: &Issuers, recorded: Recorded, reaper: &Arc<Reaper>) -
         }
     }
     if let Some(asked) = asked.filter(|asked| given.is_none_or(|given| given > *asked)) {
-        let error = Error::Overgrant { given: given.map_or_else(|| "never".to_owned(), |given| given.to_string()), asked };
+        let error =
+            Error::Overgrant { given: given.map_or_else(|| "never".to_owned(), |given| given.to_string()), asked };
         lease.fail(&error);
         return Err(error);
     }
@@ -182,8 +188,17 @@ fn seal(issuers: &Issuers, lease: &Lease, handle: &Secret, credential: &Credenti
     let call = lease.call();
     let minted = Minted {
         issuer: call.tool.issuer.to_string(),
-        handle: issuers.sealer.seal(handle.expose(), call.id.as_bytes()).map_err(|error| Unavailable::Failed(error.to_string()))?,
+        handle: issuers
+            .sealer
+            .seal(handle.expose(), call.id.as_bytes())
+            .map_err(|error| Unavailable::Failed(error.to_string()))?,
         expires_at: credential.expires_at,
     };
-    Ok(Record { at: lease.rail().now(), call: Some(call.id), task: Some(call.task.id), event: Event::Minted(minted), private: BTreeMap::new() })
+    Ok(Record {
+        at: lease.rail().now(),
+        call: Some(call.id),
+        task: Some(call.task.id),
+        event: Event::Minted(minted),
+        private: BTreeMap::new(),
+    })
 }

@@ -25,9 +25,7 @@ pub use code::{Code, Decision};
 pub use credential::{Credential, Handle, Lifetime, Placement};
 pub use ending::{Answered, Ending, Revocation};
 pub use evidence::{Evidence, Executable, Peer, Process};
-pub use facts::{
-    ChainFacts, Exceeded, Facts, IntentFacts, TaskFacts, Time, WorkloadFacts,
-};
+pub use facts::{ChainFacts, Exceeded, Facts, IntentFacts, TaskFacts, Time, WorkloadFacts};
 pub use finding::Finding;
 pub use future::BoxFuture;
 pub use ids::{CallId, Digest, TaskId};

@@ -69,7 +69,9 @@ impl Listener {
     /// Binds a path with this mode. A socket that nobody answers on is replaced; anything else there is an error.
     pub fn unix(path: &Path, mode: u32) -> io::Result<Self> {
         match std::fs::symlink_metadata(path) {
-            Ok(there) if there.file_type().is_socket() && StdUnixStream::connect(path).is_err() => std::fs::remove_file(path)?,
+            Ok(there) if there.file_type().is_socket() && StdUnixStream::connect(path).is_err() => {
+                std::fs::remove_file(path)?;
+            }
             Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "something is there already")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -98,7 +100,12 @@ impl Listener {
 }
 
 /// Accepts connections until `stop` turns true, then waits until those that are open have had their answers.
-pub async fn serve(listener: Listener, answers: Arc<impl Answers>, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+pub async fn serve(
+    listener: Listener,
+    answers: Arc<impl Answers>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
     let open = Arc::new(Semaphore::new(CONNECTIONS));
     let door = Door { answers, metrics, open: open.clone(), stop: stop.clone() };
     let accepting = async {
@@ -161,8 +168,11 @@ impl<A: Answers> Door<A> {
         }
     }
 
-    fn spawn<I>(&self, observed: impl Future<Output = io::Result<(I, Peer)>> + Send + 'static, place: OwnedSemaphorePermit)
-    where
+    fn spawn<I>(
+        &self,
+        observed: impl Future<Output = io::Result<(I, Peer)>> + Send + 'static,
+        place: OwnedSemaphorePermit,
+    ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (answers, stop, connected) = (self.answers.clone(), self.stop.clone(), self.metrics.connected());

@@ -47,7 +47,9 @@ impl Metrics {
         let connections = IntGauge::new(Name::Connections.text(), Name::Connections.help())?;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(connections.clone()))?;
-        let by_code = |outcome: &str| Code::ALL.into_iter().map(|code| (code, calls.with_label_values(&[outcome, code.name()]))).collect();
+        let by_code = |outcome: &str| {
+            Code::ALL.into_iter().map(|code| (code, calls.with_label_values(&[outcome, code.name()]))).collect()
+        };
         Ok(Self {
             completed: calls.with_label_values(&["answered", ""]),
             failed: by_code("failed"),
@@ -99,8 +101,14 @@ impl Drop for Connected {
 ///
 /// JSON because it escapes what agents and upstreams write, so that no line can be forged.
 pub fn install(filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).finish();
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .finish();
     // A second subscriber in one process (tests) changes nothing.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

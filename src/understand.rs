@@ -4,6 +4,7 @@ mod catalog;
 mod intent;
 mod json;
 mod target;
+mod values;
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Header fields of which a request may carry at most one line.
-const SINGLE: [&str; 6] = ["agent-task", "agent-parent-call", "agent-approval", "authorization", "content-type", "host"];
+const SINGLE: [&str; 6] =
+    ["agent-task", "agent-parent-call", "agent-approval", "authorization", "content-type", "host"];
 
 /// Reads a request in the one way it can be read, or refuses it.
 ///
@@ -44,7 +46,12 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, catalog: 
         json::check(&body).map_err(Error::Unclear)?;
     }
     let matched = tool.find(&head.method, target.path()).ok_or(Error::ActionUnknown)?;
-    let source = catalog::Values { target: &target, path: &matched.path, body: is_json.then_some(&body[..]), empty: body.is_empty() };
+    let source = values::Values {
+        target: &target,
+        path: &matched.path,
+        body: is_json.then_some(&body[..]),
+        empty: body.is_empty(),
+    };
     let resource = matched.spec.resource(&source)?;
     let action = Action {
         tool: tool.tool.name.clone(),
@@ -127,7 +134,9 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
 /// Whether the body is JSON by its type; refuses what is encoded or in another character set.
 fn body_is_json(headers: &HeaderMap, empty: bool) -> Result<bool, Error> {
     if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Error::TypeUnknown("an encoded body cannot be judged; send it without `Content-Encoding`".to_owned()));
+        return Err(Error::TypeUnknown(
+            "an encoded body cannot be judged; send it without `Content-Encoding`".to_owned(),
+        ));
     }
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Ok(false) };
     let mut parts = value.split(';').map(str::trim);

@@ -19,6 +19,9 @@ mod suite {
     mod architecture;
     mod common;
     mod crash;
+    mod demo;
+    mod docs;
+    mod gateway;
     mod promises;
     mod walk;
 }

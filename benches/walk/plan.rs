@@ -108,8 +108,8 @@ impl Plan {
             tell(&format!("round {round} of {}, load {}", self.rounds, load.trim()));
             measured.loads.push(load.trim().to_owned());
             measured.commits.push(self.commit_p50(folder)?);
-            for subject in &cast.subjects {
-                for connections in &subject.connections {
+            for connections in &self.connections {
+                for subject in cast.subjects.iter().filter(|subject| subject.connections.contains(connections)) {
                     let outcome = self.load(subject, *connections).with_context(|| key(&subject.name, *connections))?;
                     measured.outcomes.entry(key(&subject.name, *connections)).or_default().push(outcome);
                 }

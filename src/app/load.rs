@@ -90,9 +90,13 @@ fn policy_files(folder: &Path, texts: &mut BTreeMap<String, String>) -> Result<V
 
 fn rules(config: &Config) -> Vec<AgentRules> {
     let rules = |agent: &crate::config::Agent| {
-        let bounds =
-            [("max_calls", agent.chain.max_calls), ("max_repeats", agent.chain.max_repeats), ("max_concurrent", agent.chain.max_concurrent)];
-        let chain = bounds.into_iter().filter(|(_, max)| max.is_some()).map(|(name, _)| format!("{}.chain.{name}", agent.name));
+        let bounds = [
+            ("max_calls", agent.chain.max_calls),
+            ("max_repeats", agent.chain.max_repeats),
+            ("max_concurrent", agent.chain.max_concurrent),
+        ];
+        let chain =
+            bounds.into_iter().filter(|(_, max)| max.is_some()).map(|(name, _)| format!("{}.chain.{name}", agent.name));
         AgentRules {
             agent: agent.name.to_string(),
             intent: agent.intent,
@@ -121,7 +125,8 @@ fn shapes(catalogs: &[ToolCatalog]) -> Vec<ActionShape> {
 
 /// Digests of the texts, and one over all of them and what reads them.
 fn named(texts: BTreeMap<String, String>) -> Loaded {
-    let parts: BTreeMap<String, Digest> = texts.iter().map(|(name, text)| (name.clone(), Digest::of(text.as_bytes()))).collect();
+    let parts: BTreeMap<String, Digest> =
+        texts.iter().map(|(name, text)| (name.clone(), Digest::of(text.as_bytes()))).collect();
     let program = env!("CARGO_PKG_VERSION").to_owned();
     let cedar = cedar_policy::get_sdk_version().to_string();
     let lines: Vec<String> = parts.iter().map(|(name, digest)| format!("{name} {digest}\n")).collect();

@@ -50,7 +50,9 @@ pub enum SecretError {
 /// Reads a secret. A line end behind it is not part of it.
 pub(super) fn secret(from: &SecretFrom) -> Result<Secret, SecretError> {
     let bytes = match from {
-        SecretFrom::Env(name) => std::env::var_os(name).ok_or_else(|| SecretError::Unset(name.clone()))?.into_encoded_bytes(),
+        SecretFrom::Env(name) => {
+            std::env::var_os(name).ok_or_else(|| SecretError::Unset(name.clone()))?.into_encoded_bytes()
+        }
         SecretFrom::File(path) => private_file(path)?,
         SecretFrom::Systemd(name) => {
             let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(SecretError::NoCredentials)?;
@@ -84,7 +86,9 @@ fn described(from: &SecretFrom) -> String {
 pub(super) fn proofs(config: &Config) -> Result<BTreeMap<AgentName, AgentProofs>, StartError> {
     let mut agents = BTreeMap::new();
     for agent in &config.agents {
-        let all = |rules: &[Rule]| rules.iter().map(|rule| attestor(&agent.name, rule)).collect::<Result<Vec<_>, SecretError>>();
+        let all = |rules: &[Rule]| {
+            rules.iter().map(|rule| attestor(&agent.name, rule)).collect::<Result<Vec<_>, SecretError>>()
+        };
         let proofs = AgentProofs { identify: all(&agent.identify)?, open_tasks: all(&agent.open_tasks)? };
         agents.insert(agent.name.clone(), proofs);
     }
@@ -95,7 +99,8 @@ fn attestor(agent: &AgentName, rule: &Rule) -> Result<Box<dyn Attestor>, SecretE
     Ok(match rule {
         Rule::Peer(peer) => Box::new(peer.clone()),
         Rule::Token(from) => {
-            let weak = |why: crate::identify::WeakToken| SecretError::Weak { from: described(from), why: why.to_string() };
+            let weak =
+                |why: crate::identify::WeakToken| SecretError::Weak { from: described(from), why: why.to_string() };
             Box::new(TokenRule::new(agent, &secret(from)?).map_err(weak)?)
         }
         Rule::All(rules) => {

@@ -1,5 +1,6 @@
 //! `countersign check`: is the configuration what it should be?
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -25,8 +26,12 @@ pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Re
         write!(out, "{}", parts.policies.schema())
     } else {
         let actions: usize = parts.catalog.tools().map(|tool| tool.actions.len()).sum();
-        let plain: Vec<&str> =
-            config.tools.iter().filter(|tool| tool.tool.scheme == http::uri::Scheme::HTTP).map(|tool| &*tool.tool.name).collect();
+        let plain: Vec<&str> = config
+            .tools
+            .iter()
+            .filter(|tool| tool.tool.scheme == http::uri::Scheme::HTTP)
+            .map(|tool| &*tool.tool.name)
+            .collect();
         match output {
             Output::Text => {
                 let mut told = format!(
@@ -38,7 +43,8 @@ pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Re
                     parts.loaded.version
                 );
                 for tool in &plain {
-                    told.push_str(&format!("  note: tool `{tool}` is reached over plain http, within its listed networks only\n"));
+                    let note = "is reached over plain http, within its listed networks only";
+                    let _ = writeln!(told, "  note: tool `{tool}` {note}");
                 }
                 write!(out, "{told}")
             }

@@ -12,8 +12,15 @@ pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
     let (config, text) = super::read(path)?;
     super::runtime()?.block_on(async {
         let running = app::start(&config, &text, app::Seams::default()).await?;
-        let address = |address: Option<std::net::SocketAddr>| address.map_or_else(|| "unix".to_owned(), |address| address.to_string());
-        tracing::info!(agent = address(running.agent), admin = address(running.admin), vkey = running.vkey, "the doors are open");
+        let address = |address: Option<std::net::SocketAddr>| {
+            address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
+        };
+        tracing::info!(
+            agent = address(running.agent),
+            admin = address(running.admin),
+            vkey = running.vkey,
+            "the doors are open"
+        );
         told_to_stop().await?;
         tracing::info!("stopping: calls under way get ten seconds");
         let stopping = running.stop();

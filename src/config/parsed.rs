@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{AgentFile, File, IssuerFile, May, ModeFile, PeerFile, PerFile, ProofFile, SecretFile, SyncFile, tool};
+use super::{File, IssuerFile, May, SecretFile, SyncFile, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
-use crate::memory::{ChainRule, LimitRule, Per};
+use crate::memory::{ChainRule, LimitRule};
 use crate::model::{AgentName, Tool};
 
 /// The whole configuration.
@@ -184,14 +184,21 @@ pub(super) fn wrong(key: impl Into<String>, why: impl std::fmt::Display) -> Conf
 impl Config {
     /// Reads a configuration. Paths in it are relative to `base`, the folder it lies in.
     pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string().trim_end().to_owned()))?;
+        let file: File =
+            toml::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string().trim_end().to_owned()))?;
         if file.listen.expose {
             return Err(wrong("listen.expose", "this version listens on loopback and Unix sockets only; leave it out"));
         }
-        let issuers: BTreeMap<Arc<str>, IssuerKind> =
-            file.issuers.into_iter().map(|(name, issuer)| Ok((named("issuers", &name)?, issuer.parse(&name, base)?))).collect::<Result<_, _>>()?;
-        let tools: Vec<ToolConfig> =
-            file.tools.into_iter().map(|(name, tool)| tool::parse(&name, tool, base, &issuers)).collect::<Result<_, _>>()?;
+        let issuers: BTreeMap<Arc<str>, IssuerKind> = file
+            .issuers
+            .into_iter()
+            .map(|(name, issuer)| Ok((named("issuers", &name)?, issuer.parse(&name, base)?)))
+            .collect::<Result<_, _>>()?;
+        let tools: Vec<ToolConfig> = file
+            .tools
+            .into_iter()
+            .map(|(name, tool)| tool::parse(&name, tool, base, &issuers))
+            .collect::<Result<_, _>>()?;
         let known: BTreeSet<Arc<str>> = tools.iter().map(|tool| tool.tool.name.clone()).collect();
         let reviewers = file.reviewers.into_iter().map(|(name, reviewer)| {
             (name, Reviewer { token: reviewer.token.parse(base), may: reviewer.may.into_iter().collect() })
@@ -213,7 +220,11 @@ impl Config {
             },
             policies: base.join(file.policies.dir),
             reviewers: reviewers.collect(),
-            agents: file.agents.into_iter().map(|(name, agent)| agent.parse(&name, &known, base)).collect::<Result<_, _>>()?,
+            agents: file
+                .agents
+                .into_iter()
+                .map(|(name, agent)| agent.parse(&name, &known, base))
+                .collect::<Result<_, _>>()?,
             tools,
             issuers,
         })
@@ -232,114 +243,32 @@ pub(super) fn named(table: &str, name: &str) -> Result<Arc<str>, ConfigError> {
     if begins && name.len() <= 64 && name.bytes().all(fine) {
         return Ok(name.into());
     }
-    Err(wrong(format!("{table}.{name}"), "a name has up to 64 of `a-z`, `0-9`, `-` and `_`, and begins with a letter or digit"))
+    Err(wrong(
+        format!("{table}.{name}"),
+        "a name has up to 64 of `a-z`, `0-9`, `-` and `_`, and begins with a letter or digit",
+    ))
 }
 
 fn door(key: &str, text: &str, base: &Path) -> Result<Door, ConfigError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Door::Unix(base.join(path)));
     }
-    let address: SocketAddr = text.parse().map_err(|_| wrong(key, format!("`{text}` is neither `unix:PATH` nor an address such as `127.0.0.1:7080`")))?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| wrong(key, format!("`{text}` is neither `unix:PATH` nor an address such as `127.0.0.1:7080`")))?;
     let loopback = match address.ip() {
         IpAddr::V4(ip) => ip.is_loopback(),
         IpAddr::V6(ip) => ip.is_loopback(),
     };
-    if loopback { Ok(Door::Tcp(address)) } else { Err(wrong(key, "this version listens on loopback and Unix sockets only")) }
-}
-
-impl AgentFile {
-    fn parse(self, name: &str, tools: &BTreeSet<Arc<str>>, base: &Path) -> Result<Agent, ConfigError> {
-        let key = |rest: &str| format!("agents.{name}.{rest}");
-        let agent = AgentName(named("agents", name)?);
-        if self.identify.is_empty() {
-            return Err(wrong(key("identify"), "nothing would ever prove this agent; list at least one proof"));
-        }
-        let proofs = |list: Vec<ProofFile>, rest: &str| -> Result<Vec<Rule>, ConfigError> {
-            list.into_iter().enumerate().map(|(place, proof)| proof.parse(&key(&format!("{rest}.{place}")), base)).collect()
-        };
-        let identify = proofs(self.identify, "identify")?;
-        let open_tasks = proofs(self.open_tasks, "open_tasks")?;
-        if open_tasks.iter().any(|rule| identify.contains(rule)) {
-            return Err(wrong(key("open_tasks"), "the same proof stands under `identify`: an agent that can open its own tasks could declare anything"));
-        }
-        let unknown = self.tools.iter().find(|tool| !tools.contains(tool.as_str()));
-        if let Some(tool) = unknown {
-            return Err(wrong(key("tools"), format!("there is no `[tools.{tool}]`")));
-        }
-        let ModeFile::Enforce = self.mode;
-        let limits = self.limits.into_iter().enumerate().map(|(place, limit)| {
-            let name = format!("{name}.limits.{place}");
-            if limit.requests == 0 {
-                return Err(wrong(format!("agents.{name}"), "a limit of nothing is better said by leaving the tool out"));
-            }
-            Ok(LimitRule { name, agent: agent.clone(), per: limit.per.into(), requests: limit.requests, window: limit.window.0 })
-        });
-        let chain = ChainRule { max_calls: self.chain.max_calls, max_repeats: self.chain.max_repeats, max_concurrent: self.chain.max_concurrent };
-        Ok(Agent {
-            limits: limits.collect::<Result<_, _>>()?,
-            name: agent,
-            identify,
-            open_tasks,
-            tools: self.tools.iter().map(|tool| tool.as_str().into()).collect(),
-            groups: self.groups.iter().map(|group| named("groups", group).map(|group| group.to_string())).collect::<Result<_, _>>()?,
-            intent: self.intent,
-            chain,
-        })
-    }
-}
-
-impl From<PerFile> for Per {
-    fn from(per: PerFile) -> Self {
-        match per {
-            PerFile::Agent => Self::Agent,
-            PerFile::Task => Self::Task,
-            PerFile::Tool => Self::Tool,
-            PerFile::Action => Self::Action,
-            PerFile::Workload => Self::Workload,
-        }
-    }
-}
-
-impl ProofFile {
-    fn parse(self, key: &str, base: &Path) -> Result<Rule, ConfigError> {
-        match self {
-            Self::Peer(peer) => peer.parse(key, base).map(Rule::Peer),
-            Self::Token(secret) => Ok(Rule::Token(secret.parse(base))),
-            Self::All(proofs) if proofs.len() < 2 => Err(wrong(key, "`all` is for two proofs or more")),
-            Self::All(proofs) => proofs.into_iter().map(|proof| proof.parse(key, base)).collect::<Result<_, _>>().map(Rule::All),
-        }
-    }
-}
-
-/// Programs that run other people's scripts: as proofs, they prove nothing but themselves.
-const INTERPRETERS: [&str; 14] =
-    ["python", "node", "nodejs", "deno", "bun", "ruby", "perl", "php", "java", "bash", "sh", "dash", "zsh", "lua"];
-
-impl PeerFile {
-    fn parse(self, key: &str, base: &Path) -> Result<PeerRule, ConfigError> {
-        let rule = PeerRule {
-            uid: self.uid,
-            gid: self.gid,
-            exe: self.exe.map(|exe| base.join(exe)),
-            sha256: self.sha256,
-            cgroup: self.cgroup,
-            unit: self.unit,
-            script: self.script.map(|script| base.join(script)),
-        };
-        if rule == PeerRule::default() {
-            return Err(wrong(key, "an empty `peer` would prove anybody; name a `uid`, `unit`, `exe` …"));
-        }
-        let program = rule.exe.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-        let program = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-        if INTERPRETERS.contains(&program) && rule.unit.is_none() && rule.cgroup.is_none() && rule.script.is_none() {
-            return Err(wrong(key, format!("`{program}` runs anybody's script; add `unit`, `cgroup` or `script` to tell which")));
-        }
-        Ok(rule)
+    if loopback {
+        Ok(Door::Tcp(address))
+    } else {
+        Err(wrong(key, "this version listens on loopback and Unix sockets only"))
     }
 }
 
 impl SecretFile {
-    fn parse(self, base: &Path) -> SecretFrom {
+    pub(super) fn parse(self, base: &Path) -> SecretFrom {
         match self {
             Self::Env(name) => SecretFrom::Env(name),
             Self::File(path) => SecretFrom::File(base.join(path)),
@@ -358,7 +287,11 @@ impl IssuerFile {
             Self::Static { secret, header: name, prefix } => {
                 let header = header(name)?.unwrap_or(http::header::AUTHORIZATION);
                 let usual = if header == http::header::AUTHORIZATION { "Bearer " } else { "" };
-                IssuerKind::Static { secret: secret.parse(base), prefix: prefix.unwrap_or_else(|| usual.to_owned()), header }
+                IssuerKind::Static {
+                    secret: secret.parse(base),
+                    prefix: prefix.unwrap_or_else(|| usual.to_owned()),
+                    header,
+                }
             }
             Self::Jwt { issuer, audience, header: name, rotate } => {
                 IssuerKind::Jwt { issuer, audience, header: header(name)?, rotate: rotate.map(|span| span.0) }

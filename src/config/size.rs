@@ -34,7 +34,8 @@ impl FromStr for Span {
     type Err = NoQuantity;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || NoQuantity { text: text.to_owned(), what: "length of time such as `500ms`, `60s`, `5m`, `1h` or `30d`" };
+        let wrong =
+            || NoQuantity { text: text.to_owned(), what: "length of time such as `500ms`, `60s`, `5m`, `1h` or `30d`" };
         let (number, unit) = split(text).ok_or_else(wrong)?;
         let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
         let duration = match unit {

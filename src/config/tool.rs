@@ -26,16 +26,25 @@ const MAX_BODY: usize = 10 << 20;
 /// First segments of paths that are the door's own.
 const RESERVED: [&str; 3] = ["oauth", "access", "calls"];
 
-pub(super) fn parse(name: &str, file: ToolFile, base: &Path, issuers: &BTreeMap<Arc<str>, IssuerKind>) -> Result<ToolConfig, ConfigError> {
+pub(super) fn parse(
+    name: &str,
+    file: ToolFile,
+    base: &Path,
+    issuers: &BTreeMap<Arc<str>, IssuerKind>,
+) -> Result<ToolConfig, ConfigError> {
     let key = |rest: &str| format!("tools.{name}.{rest}");
     let name = named("tools", name)?;
     if RESERVED.contains(&&*name) {
         return Err(wrong(format!("tools.{name}"), "this name is the door's own; take another"));
     }
-    let (issuer, _) =
-        issuers.get_key_value(file.issuer.as_str()).ok_or_else(|| wrong(key("issuer"), format!("there is no `[issuers.{}]`", file.issuer)))?;
-    let networks: Vec<Network> =
-        file.networks.iter().map(|text| text.parse().map_err(|error| wrong(key("networks"), error))).collect::<Result<_, _>>()?;
+    let (issuer, _) = issuers
+        .get_key_value(file.issuer.as_str())
+        .ok_or_else(|| wrong(key("issuer"), format!("there is no `[issuers.{}]`", file.issuer)))?;
+    let networks: Vec<Network> = file
+        .networks
+        .iter()
+        .map(|text| text.parse().map_err(|error| wrong(key("networks"), error)))
+        .collect::<Result<_, _>>()?;
     let (scheme, authority, base_path) = upstream(&file.upstream).map_err(|why| wrong(key("upstream"), why))?;
     if scheme == Scheme::HTTP && (!file.plaintext || networks.is_empty()) {
         return Err(wrong(
@@ -47,9 +56,10 @@ pub(super) fn parse(name: &str, file: ToolFile, base: &Path, issuers: &BTreeMap<
     if max_call > LONGEST_CALL {
         return Err(wrong(key("max_call"), "a call takes an hour at most"));
     }
-    let headers = |list: &[String], rest: &str, never: fn(&HeaderName) -> bool| -> Result<Vec<HeaderName>, ConfigError> {
-        list.iter().map(|text| passing(&key(rest), text, never)).collect()
-    };
+    let headers =
+        |list: &[String], rest: &str, never: fn(&HeaderName) -> bool| -> Result<Vec<HeaderName>, ConfigError> {
+            list.iter().map(|text| passing(&key(rest), text, never)).collect()
+        };
     let tool = Tool {
         issuer: issuer.clone(),
         scheme,
@@ -88,7 +98,9 @@ fn upstream(text: &str) -> Result<(Scheme, Authority, String), String> {
     }
     let host = authority.host();
     if !is_canonical_host(host) {
-        return Err(format!("`{host}` can be read as more than one host; write a lower-case name, a dotted quad or a bracketed IPv6 address"));
+        return Err(format!(
+            "`{host}` can be read as more than one host; write a lower-case name, a dotted quad or a bracketed IPv6 address"
+        ));
     }
     if authority.port_u16() == Some(0) || (authority.port().is_none() && authority.as_str().ends_with(':')) {
         return Err("the port is no port".to_owned());
@@ -103,7 +115,9 @@ fn is_canonical_host(host: &str) -> bool {
         return inner.parse::<Ipv6Addr>().is_ok_and(|ip| IpAddr::V6(ip).to_string() == inner);
     }
     let label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
     };
     let last = host.rsplit('.').next().unwrap_or_default();
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
@@ -122,7 +136,20 @@ mod tests {
         for host in ["api.example.com", "127.0.0.1", "[::1]", "localhost", "a_b.example"] {
             assert!(is_canonical_host(host), "{host}");
         }
-        for host in ["127.1", "0x7f.1", "2130706433", "0177.0.0.1", "a%2eb", "A.example", "good.test.", "[::0001]", "1.2.3", "", "a..b", "x.0x1"] {
+        for host in [
+            "127.1",
+            "0x7f.1",
+            "2130706433",
+            "0177.0.0.1",
+            "a%2eb",
+            "A.example",
+            "good.test.",
+            "[::0001]",
+            "1.2.3",
+            "",
+            "a..b",
+            "x.0x1",
+        ] {
             assert!(!is_canonical_host(host), "{host}");
         }
     }

@@ -71,20 +71,19 @@ fn shares_v6(a: Ipv6Addr, b: Ipv6Addr, prefix: u32) -> bool {
 
 /// The IPv4 addresses an IPv6 address carries: mapped and compatible (RFC 4291 §2.5.5), translated (RFC 2765 §2.1),
 /// NAT64 (RFC 6052 §2.2, RFC 8215), 6to4 (RFC 3056 §2), and both of Teredo's (RFC 4380 §4).
+#[expect(clippy::match_same_arms, reason = "what embeds nothing must be told before what seems to")]
 pub(super) fn embedded(address: IpAddr) -> [Option<Ipv4Addr>; 2] {
     let IpAddr::V6(ip) = address else { return [None, None] };
-    let [_, a, b, _, _, _, y, z] = ip.segments();
-    let last = Ipv4Addr::from_bits(u32::from(y) << 16 | u32::from(z));
-    let second = Ipv4Addr::from_bits(u32::from(a) << 16 | u32::from(b));
+    let joined = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    let [_, second, third, _, _, _, seventh, eighth] = ip.segments();
+    let last = joined(seventh, eighth);
     match ip.segments() {
+        // Unspecified and loopback look as if they embedded 0.0.0.0 and 0.0.0.1.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => [None, None],
         [0, 0, 0, 0, 0, 0 | 0xffff, _, _] | [0, 0, 0, 0, 0xffff, 0, _, _] => [Some(last), None],
         [0x64, 0xff9b, 0, 0, 0, 0, _, _] | [0x64, 0xff9b, 1, _, _, _, _, _] => [Some(last), None],
-        [0x2002, ..] => [Some(second), None],
-        [0x2001, 0, c, d, ..] => {
-            let server = Ipv4Addr::from_bits(u32::from(c) << 16 | u32::from(d));
-            [Some(server), Some(Ipv4Addr::from_bits(!last.to_bits()))]
-        }
+        [0x2002, ..] => [Some(joined(second, third)), None],
+        [0x2001, 0, high, low, ..] => [Some(joined(high, low)), Some(Ipv4Addr::from_bits(!last.to_bits()))],
         _ => [None, None],
     }
 }

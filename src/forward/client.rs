@@ -179,6 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the fake's script is static, so a test leaks what it writes")]
     async fn a_redirect_is_an_answer_like_any_other() {
         let elsewhere = Fake::start(&[FINE]).await;
         for status in [301, 302, 303, 307, 308] {
@@ -251,6 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the fake's script is static, so a test leaks what it writes")]
     async fn an_answer_framed_in_two_ways_is_refused_and_its_connection_given_up() {
         for head in [
             "200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked",

@@ -337,7 +337,7 @@ mod tests {
         let stalled = HyperUpstream::new(Dial { patience, ..dial(silent.local_addr().unwrap()) });
         assert!(matches!(stalled.send(&tool, get("/")).await, Err(Error::Timeout("the TLS handshake"))));
         let resolver = Resolver::new(|_, _| Box::pin(std::future::pending()));
-        let stalled = HyperUpstream::new(Dial { patience, resolver, ..dial(silent.local_addr().unwrap()) });
+        let stalled = HyperUpstream::new(Dial { resolver, patience, ..dial(silent.local_addr().unwrap()) });
         assert!(matches!(stalled.send(&tool, get("/")).await, Err(Error::Timeout("asking for the name"))));
     }
 

@@ -9,14 +9,19 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 
 /// ES256 (RFC 7518 §3.4) and EdDSA with Ed25519 (RFC 8037 §3.1).
-pub const PROVIDER: CryptoProvider =
-    CryptoProvider { signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()), verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+pub const PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
+    verifier_factory: verifier,
+    key_utils: KeyUtils::new_unimplemented(),
+};
 
 /// Makes jsonwebtoken verify with ring, for the whole process. A second time changes nothing.
 pub fn install() {
-    let _ = Box::leak(Box::new(PROVIDER)).install_default();
+    let provider: &'static CryptoProvider = &PROVIDER;
+    let _ = provider.install_default();
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape is jsonwebtoken's")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let (family, ring): (_, &'static dyn VerificationAlgorithm) = match algorithm {
         Algorithm::ES256 => (AlgorithmFamily::Ec, &ECDSA_P256_SHA256_FIXED),

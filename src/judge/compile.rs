@@ -48,7 +48,8 @@ pub fn compile(agents: &[AgentRules]) -> String {
             );
         }
         let named = |code: &'static str| move |name: &String| (name.clone(), code);
-        let limits = rules.limits.iter().map(named("limit_reached")).chain(rules.chain.iter().map(named("chain_limit_reached")));
+        let limits =
+            rules.limits.iter().map(named("limit_reached")).chain(rules.chain.iter().map(named("chain_limit_reached")));
         for (name, code) in limits {
             let _ = write!(
                 text,

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, PrincipalConstraint, Request,
-    ResourceConstraint, Response, Schema,
+    ActionConstraint, Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
+    PrincipalConstraint, Request, ResourceConstraint, Response, Schema,
 };
 use quick_cache::sync::Cache;
 
+use super::by_default;
 use super::mention::Mentions;
 use super::policy::{self, PolicyError, Rule, Source, longest_ttl};
 use super::schema::{self, ActionShape};
 use super::view::View;
-use super::by_default;
 use crate::model::{AgentName, Call, Code, Decision as Kind, Digest, Facts, Finding};
 
 /// Verdicts remembered at a time.
@@ -92,7 +92,12 @@ impl std::fmt::Debug for Policies {
 
 impl Policies {
     /// Loads the policies for these agents and actions. `version` names all that was loaded.
-    pub fn load(sources: &[Source], agents: &[AgentShape], actions: &[ActionShape], version: Digest) -> Result<Self, PolicyError> {
+    pub fn load(
+        sources: &[Source],
+        agents: &[AgentShape],
+        actions: &[ActionShape],
+        version: Digest,
+    ) -> Result<Self, PolicyError> {
         let schema_text = schema::schema(actions);
         let own = |error: &dyn std::fmt::Display| PolicyError::of_schema(&schema_text, error);
         let schema = Schema::from_str(&schema_text).map_err(|error| own(&error))?;
@@ -105,11 +110,19 @@ impl Policies {
         for agent in agents {
             for action in actions.iter().filter(|action| agent.tools.contains(&action.tool)) {
                 let pair = Pair { kinds: &kinds, agent, action };
-                let holding: Vec<usize> = rules.iter().enumerate().filter(|(_, rule)| pair.could_hold(rule)).map(|(index, _)| index).collect();
+                let holding: Vec<usize> = rules
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, rule)| pair.could_hold(rule))
+                    .map(|(index, _)| index)
+                    .collect();
                 let subset = match subsets.get(&holding) {
                     Some(subset) => subset.clone(),
                     None => {
-                        let subset = Arc::new(Subset::new(holding.iter().filter_map(|index| rules.get(*index))).map_err(|error| own(&error))?);
+                        let subset = Arc::new(
+                            Subset::new(holding.iter().filter_map(|index| rules.get(*index)))
+                                .map_err(|error| own(&error))?,
+                        );
                         subsets.insert(holding, subset.clone());
                         subset
                     }
@@ -134,7 +147,8 @@ impl Policies {
 
     /// Decides by the rules that can hold, or remembers having decided the same.
     pub fn decide(&self, call: &Call, facts: &Facts) -> Arc<Outcome> {
-        let Some(entry) = self.entries.get(&call.caller.agent).and_then(|actions| actions.get(&call.action.name)) else {
+        let Some(entry) = self.entries.get(&call.caller.agent).and_then(|actions| actions.get(&call.action.name))
+        else {
             return Arc::new(Outcome::no(vec![by_default()]));
         };
         let view = View::new(&entry.rules.mentions, call, facts);
@@ -152,17 +166,22 @@ impl Policies {
     }
 
     fn evaluate(&self, entry: &Entry, call: &Call, view: &View) -> Outcome {
-        let resource = EntityUid::from_type_name_and_id(self.kinds.resource.clone(), EntityId::new(&call.action.resource));
+        let resource =
+            EntityUid::from_type_name_and_id(self.kinds.resource.clone(), EntityId::new(&call.action.resource));
         let prepared = view.context().and_then(|context| {
             let entity = Entity::new_no_attrs(resource.clone(), HashSet::from([entry.tool.clone()]));
             let entities = entry.fixed.clone().add_entities([entity], None).map_err(|error| error.to_string())?;
-            let request = Request::new(entry.principal.clone(), entry.action.clone(), resource, context, None).map_err(|error| error.to_string())?;
+            let request = Request::new(entry.principal.clone(), entry.action.clone(), resource, context, None)
+                .map_err(|error| error.to_string())?;
             Ok((request, entities))
         });
         match prepared {
             Ok((request, entities)) => {
                 let response = Authorizer::new().is_authorized(&request, &entry.rules.all, &entities);
-                let permitted = || Authorizer::new().is_authorized(&request, &entry.rules.permits, &entities).decision() == Decision::Allow;
+                let permitted = || {
+                    Authorizer::new().is_authorized(&request, &entry.rules.permits, &entities).decision()
+                        == Decision::Allow
+                };
                 entry.rules.outcome(&response, permitted)
             }
             Err(why) => Outcome::no(vec![Finding { rule: "error".to_owned(), code: Code::Denied, reason: Some(why) }]),
@@ -178,12 +197,17 @@ impl Outcome {
 }
 
 impl Subset {
-    fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Result<Self, cedar_policy::PolicySetError> {
-        let mut subset = Self { all: PolicySet::new(), permits: PolicySet::new(), by_id: HashMap::new(), mentions: Mentions::none() };
+    fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Result<Self, String> {
+        let mut subset = Self {
+            all: PolicySet::new(),
+            permits: PolicySet::new(),
+            by_id: HashMap::new(),
+            mentions: Mentions::none(),
+        };
         for rule in rules {
-            subset.all.add(rule.policy.clone())?;
+            subset.all.add(rule.policy.clone()).map_err(|error| error.to_string())?;
             if rule.permits() {
-                subset.permits.add(rule.policy.clone())?;
+                subset.permits.add(rule.policy.clone()).map_err(|error| error.to_string())?;
             }
             subset.mentions.merge(&rule.mentions);
             subset.mentions.resource |= !matches!(rule.policy.resource_constraint(), ResourceConstraint::Any);
@@ -195,15 +219,22 @@ impl Subset {
     /// Cedar skips a policy that errs, even a `forbid`; here any error is a deny.
     fn outcome(&self, response: &Response, permitted: impl FnOnce() -> bool) -> Outcome {
         let diagnostics = response.diagnostics();
-        let errors: BTreeSet<String> = diagnostics.errors().map(|error| match error {
-            cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
-        }).collect();
+        let errors: BTreeSet<String> = diagnostics
+            .errors()
+            .map(|error| match error {
+                cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
+            })
+            .collect();
         if !errors.is_empty() {
-            let erred = |rule| Finding { rule, code: Code::Denied, reason: Some("the rule could not be evaluated".to_owned()) };
+            let erred =
+                |rule| Finding { rule, code: Code::Denied, reason: Some("the rule could not be evaluated".to_owned()) };
             return Outcome::no(errors.into_iter().map(erred).collect());
         }
-        let determining: BTreeMap<String, &Rule> =
-            diagnostics.reason().filter_map(|id| self.by_id.get_key_value(&id.to_string())).map(|(id, rule)| (id.clone(), rule)).collect();
+        let determining: BTreeMap<String, &Rule> = diagnostics
+            .reason()
+            .filter_map(|id| self.by_id.get_key_value(&id.to_string()))
+            .map(|(id, rule)| (id.clone(), rule))
+            .collect();
         match response.decision() {
             Decision::Allow => Outcome {
                 ttl: determining.values().filter_map(|rule| rule.ttl).min().unwrap_or(longest_ttl()),
@@ -264,7 +295,8 @@ impl Pair<'_> {
 
     fn is_below_tool(&self, uid: &EntityUid) -> bool {
         let id = uid.id().unescaped();
-        *uid.type_name() == self.kinds.resource && id.strip_prefix(&*self.action.tool).is_some_and(|rest| rest.starts_with('/'))
+        *uid.type_name() == self.kinds.resource
+            && id.strip_prefix(&*self.action.tool).is_some_and(|rest| rest.starts_with('/'))
     }
 
     fn principal(&self) -> EntityUid {
@@ -272,7 +304,10 @@ impl Pair<'_> {
     }
 
     fn groups(&self) -> impl Iterator<Item = EntityUid> {
-        self.agent.groups.iter().map(|group| EntityUid::from_type_name_and_id(self.kinds.group.clone(), EntityId::new(group)))
+        self.agent
+            .groups
+            .iter()
+            .map(|group| EntityUid::from_type_name_and_id(self.kinds.group.clone(), EntityId::new(group)))
     }
 
     fn tool(&self) -> EntityUid {
@@ -281,24 +316,35 @@ impl Pair<'_> {
 
     /// The action, its tool's and its effect's.
     fn actions(&self) -> [EntityUid; 3] {
-        let names = [self.action.name.to_string(), format!("tool:{}", self.action.tool), format!("effect:{}", self.action.effect.name())];
+        let names = [
+            self.action.name.to_string(),
+            format!("tool:{}", self.action.tool),
+            format!("effect:{}", self.action.effect.name()),
+        ];
         names.map(|name| EntityUid::from_type_name_and_id(self.kinds.action.clone(), EntityId::new(name)))
     }
 
-    fn entry(&self, number: usize, rules: Arc<Subset>, action_entities: &Entities) -> Result<Entry, cedar_policy::entities_errors::EntitiesError> {
+    fn entry(&self, number: usize, rules: Arc<Subset>, action_entities: &Entities) -> Result<Entry, String> {
         let [action, ..] = self.actions();
         let principal = Entity::new_no_attrs(self.principal(), self.groups().collect());
         let groups = self.groups().map(|group| Entity::new_no_attrs(group, HashSet::new()));
         let tool = Entity::new_no_attrs(self.tool(), HashSet::new());
         let own = self.actions().into_iter().filter_map(|uid| action_entities.get(&uid).cloned());
-        let fixed = Entities::from_entities(std::iter::once(principal).chain(groups).chain([tool]).chain(own), None)?;
+        let all = std::iter::once(principal).chain(groups).chain([tool]).chain(own);
+        let fixed = Entities::from_entities(all, None).map_err(|error| error.to_string())?;
         Ok(Entry { number, principal: self.principal(), action, tool: self.tool(), fixed, rules })
     }
 }
 
 impl Kinds {
-    fn new() -> Result<Self, cedar_policy::ParseErrors> {
-        let kind = EntityTypeName::from_str;
-        Ok(Self { agent: kind("Agent")?, group: kind("Group")?, action: kind("Action")?, tool: kind("Tool")?, resource: kind("Resource")? })
+    fn new() -> Result<Self, String> {
+        let kind = |name| EntityTypeName::from_str(name).map_err(|error| error.to_string());
+        Ok(Self {
+            agent: kind("Agent")?,
+            group: kind("Group")?,
+            action: kind("Action")?,
+            tool: kind("Tool")?,
+            resource: kind("Resource")?,
+        })
     }
 }

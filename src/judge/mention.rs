@@ -74,8 +74,33 @@ pub fn mentions(policy: &Policy) -> Mentions {
 
 /// Operators whose operands are `left` and `right`, or `arg`, or a list, or named parts: descending is enough.
 const PLAIN: [&str; 27] = [
-    "!", "neg", "==", "!=", "in", "<", "<=", ">", ">=", "&&", "||", "+", "-", "*", "contains", "containsAll", "containsAny",
-    "isEmpty", "if-then-else", "Set", "like", "is", "decimal", "ip", "lessThan", "lessThanOrEqual", "greaterThan",
+    "!",
+    "neg",
+    "==",
+    "!=",
+    "in",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "&&",
+    "||",
+    "+",
+    "-",
+    "*",
+    "contains",
+    "containsAll",
+    "containsAny",
+    "isEmpty",
+    "if-then-else",
+    "Set",
+    "like",
+    "is",
+    "decimal",
+    "ip",
+    "lessThan",
+    "lessThanOrEqual",
+    "greaterThan",
 ];
 
 /// `None`: something was not understood.
@@ -157,14 +182,19 @@ mod tests {
 
     #[test]
     fn only_what_stands_there_is_mentioned() {
-        let found = of(r#"context.task.declared && context.labels.contains("private") || !(context.args has amount && context.args.amount.lessThan(decimal("3.0")))"#);
+        let found = of(
+            r#"context.task.declared && context.labels.contains("private") || !(context.args has amount && context.args.amount.lessThan(decimal("3.0")))"#,
+        );
         assert_eq!(names(&found), ["task.declared", ".labels"]);
         assert_eq!(found.args, Some(BTreeSet::from(["amount".to_owned()])));
         assert!(!found.resource);
         assert_eq!(of("true"), Mentions::none());
         assert_eq!(names(&of("context has task")).len(), 6);
         assert_eq!(names(&of("context.time == {hour: 1, weekday: 2}")).len(), 2);
-        assert_eq!(names(&of(r#"if context.body like "w*" then principal is Agent else [1].contains(context.chain.calls)"#)), ["chain.calls", ".body"]);
+        assert_eq!(
+            names(&of(r#"if context.body like "w*" then principal is Agent else [1].contains(context.chain.calls)"#)),
+            ["chain.calls", ".body"]
+        );
         assert!(of(r#"resource == Resource::"x""#).resource);
         assert_eq!(of("context.args == {}").args, None);
     }

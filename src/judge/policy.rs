@@ -73,7 +73,10 @@ pub fn read(sources: &[Source], schema: &Schema) -> Result<Vec<Rule>, PolicyErro
     for source in sources {
         let parsed = PolicySet::from_str(&source.text).map_err(|error| diagnose(source, &error))?;
         if parsed.templates().next().is_some() {
-            return Err(plain(source, "a policy with slots such as `?principal` is never linked here, so it would never hold".to_owned()));
+            return Err(plain(
+                source,
+                "a policy with slots such as `?principal` is never linked here, so it would never hold".to_owned(),
+            ));
         }
         let mut checked = PolicySet::new();
         for (place, policy) in in_order(&parsed).into_iter().enumerate() {
@@ -94,7 +97,8 @@ pub fn read(sources: &[Source], schema: &Schema) -> Result<Vec<Rule>, PolicyErro
 
 /// Cedar names the policies of a text `policy0`, `policy1` … in the order they stand there.
 fn in_order(parsed: &PolicySet) -> Vec<Policy> {
-    let number = |policy: &Policy| policy.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX);
+    let number =
+        |policy: &Policy| policy.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX);
     let mut policies: Vec<Policy> = parsed.policies().cloned().collect();
     policies.sort_by_key(number);
     policies
@@ -115,10 +119,17 @@ fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, Po
                     wrong(format!("`@code(\"{value}\")` is none of `{known}`"))
                 })?;
             }
-            "ttl" if permits => ttl = Some(duration(value).ok_or_else(|| wrong(format!("`@ttl(\"{value}\")` is no time up to 60s, such as `20s`")))?),
+            "ttl" if permits => {
+                let why = || wrong(format!("`@ttl(\"{value}\")` is no time up to 60s, such as `20s`"));
+                ttl = Some(duration(value).ok_or_else(why)?);
+            }
             "code" => return Err(wrong("`@code` says which kind of no a `forbid` is; a `permit` has none".to_owned())),
             "ttl" => return Err(wrong("`@ttl` bounds the credential of a `permit`; a `forbid` has none".to_owned())),
-            other => return Err(wrong(format!("`@{other}` is not an annotation; there are `@id`, `@reason`, `@code` and `@ttl`"))),
+            other => {
+                return Err(wrong(format!(
+                    "`@{other}` is not an annotation; there are `@id`, `@reason`, `@code` and `@ttl`"
+                )));
+            }
         }
     }
     let mentions = mentions(policy);
@@ -190,7 +201,10 @@ mod tests {
             ("@code(\"denied\") permit(principal, action, resource);", "a `permit` has none"),
             ("@ttl(\"20s\") forbid(principal, action, resource);", "a `forbid` has none"),
             ("@ttl(\"61s\") permit(principal, action, resource);", "no time up to 60s"),
-            ("@id(\"a\") permit(principal, action, resource); @id(\"a\") permit(principal, action, resource);", "already that of a rule"),
+            (
+                "@id(\"a\") permit(principal, action, resource); @id(\"a\") permit(principal, action, resource);",
+                "already that of a rule",
+            ),
             ("permit(principal == ?principal, action, resource);", "slots"),
         ] {
             assert!(error(text).contains(word), "{text}: {}", error(text));

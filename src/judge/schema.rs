@@ -22,7 +22,8 @@ pub struct ActionShape {
 
 /// The schema in Cedar's own syntax. The same actions give the same text.
 pub fn schema(actions: &[ActionShape]) -> String {
-    let mut text = String::from("entity Group;\nentity Agent in [Group];\nentity Tool;\nentity Resource in [Tool];\n\n");
+    let mut text =
+        String::from("entity Group;\nentity Agent in [Group];\nentity Tool;\nentity Resource in [Tool];\n\n");
     let mut tools: Vec<&str> = actions.iter().map(|action| &*action.tool).collect();
     tools.sort_unstable();
     tools.dedup();

@@ -22,7 +22,12 @@ impl View {
         let wanted = |name: &str| mentions.args.as_ref().is_none_or(|args| args.contains(name));
         Self {
             facts: mentions.facts.iter().filter_map(read).collect(),
-            args: facts.args.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.to_string(), value.into())).collect(),
+            args: facts
+                .args
+                .iter()
+                .filter(|(name, _)| wanted(name))
+                .map(|(name, value)| (name.to_string(), value.into()))
+                .collect(),
             resource: mentions.resource.then(|| call.action.resource.clone()),
         }
     }
@@ -31,7 +36,7 @@ impl View {
     pub fn key(&self) -> Box<[u8]> {
         let mut key = Vec::with_capacity(64);
         for (index, value) in &self.facts {
-            key.extend_from_slice(&(*index as u32).to_le_bytes());
+            key.extend_from_slice(&(*index as u64).to_le_bytes());
             value_key(value.as_ref(), &mut key);
         }
         for (name, value) in &self.args {
@@ -49,9 +54,13 @@ impl View {
         let mut groups: BTreeMap<&str, Vec<(String, RestrictedExpression)>> = BTreeMap::new();
         let mut pairs: Vec<(String, RestrictedExpression)> = Vec::new();
         for (index, value) in &self.facts {
-            let (Some(fact), Some(value)) = (FACTS.get(*index), value) else { continue };
-            let pair = (fact.name.to_owned(), expression(value));
-            if fact.group.is_empty() { pairs.push(pair) } else { groups.entry(fact.group).or_default().push(pair) }
+            let Some(fact) = FACTS.get(*index) else { continue };
+            let members = match fact.group {
+                "" => &mut pairs,
+                // There even if this fact is not: `context.task has on_behalf_of` asks the record, which must be one.
+                group => groups.entry(group).or_default(),
+            };
+            members.extend(value.as_ref().map(|value| (fact.name.to_owned(), expression(value))));
         }
         groups.insert("args", self.args.iter().map(|(name, value)| (name.clone(), expression(value))).collect());
         for (group, members) in groups {

@@ -1,6 +1,7 @@
 //! What a policy sees of a call: one table, from which come the schema, the Cedar context and `docs/facts.md`.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use crate::model::{Argument, Facts};
 
@@ -59,67 +60,117 @@ impl From<&Argument> for Value {
     }
 }
 
-const fn fact(group: &'static str, name: &'static str, kind: Kind, meaning: &'static str, read: fn(&Facts) -> Option<Value>) -> Fact {
+const fn fact(
+    group: &'static str,
+    name: &'static str,
+    kind: Kind,
+    meaning: &'static str,
+    read: fn(&Facts) -> Option<Value>,
+) -> Fact {
     Fact { group, name, kind, meaning, read }
 }
 
-fn text(text: &str) -> Option<Value> {
-    Some(Value::Text(text.to_owned()))
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
 }
 
-fn set<'a>(items: impl Iterator<Item = &'a str>) -> Option<Value> {
-    Some(Value::Set(items.map(str::to_owned).collect()))
+fn set<'a>(items: impl Iterator<Item = &'a str>) -> Value {
+    Value::Set(items.map(str::to_owned).collect())
 }
 
 /// Every fact but `args`, whose members the catalog names for each action.
 pub const FACTS: [Fact; 21] = [
-    fact("intent", "declared", Kind::Bool, "The agent declared an intent in `Agent-Intent`, or its task's grant names the action.", |f| {
-        Some(Value::Bool(f.intent.declared))
+    fact(
+        "intent",
+        "declared",
+        Kind::Bool,
+        "The agent declared an intent in `Agent-Intent`, or its task's grant names the action.",
+        |f| Some(Value::Bool(f.intent.declared)),
+    ),
+    fact("intent", "source", Kind::Text, "Where the intent came from: `header`, `task` or `none`.", |f| {
+        Some(text(f.intent.source))
     }),
-    fact("intent", "source", Kind::Text, "Where the intent came from: `header`, `task` or `none`.", |f| text(f.intent.source)),
     fact("intent", "matches", Kind::Bool, "The declared action and resource are what the call does.", |f| {
         Some(Value::Bool(f.intent.matches))
     }),
     fact("intent", "purpose_present", Kind::Bool, "A purpose was given. Its words are never read by a rule.", |f| {
         Some(Value::Bool(f.intent.purpose_present))
     }),
-    fact("task", "present", Kind::Bool, "The call names a task. Otherwise it is in its agent's implicit one, with an empty grant.", |f| {
-        Some(Value::Bool(f.task.present))
-    }),
-    fact("task", "opened_by", Kind::Text, "`framework` if a proof in `open_tasks` opened it, `self` if the agent did, `nobody` if it is implicit.", |f| {
-        text(f.task.opened_by)
-    }),
-    fact("task", "declared", Kind::Bool, "The task's grant covers this action on this resource, and its count is not used up.", |f| {
-        Some(Value::Bool(f.task.declared))
-    }),
+    fact(
+        "task",
+        "present",
+        Kind::Bool,
+        "The call names a task. Otherwise it is in its agent's implicit one, with an empty grant.",
+        |f| Some(Value::Bool(f.task.present)),
+    ),
+    fact(
+        "task",
+        "opened_by",
+        Kind::Text,
+        "`framework` if a proof in `open_tasks` opened it, `self` if the agent did, `nobody` if it is implicit.",
+        |f| Some(text(f.task.opened_by)),
+    ),
+    fact(
+        "task",
+        "declared",
+        Kind::Bool,
+        "The task's grant covers this action on this resource, and its count is not used up.",
+        |f| Some(Value::Bool(f.task.declared)),
+    ),
     fact("task", "depth", Kind::Long, "How many tasks stand above it.", |f| Some(Value::Long(f.task.depth))),
     fact("task", "age_s", Kind::Long, "Seconds since it was opened.", |f| Some(Value::Long(f.task.age_s))),
     fact("task", "on_behalf_of", Kind::MaybeText, "The person or system it is for, as its opener said.", |f| {
         f.task.on_behalf_of.clone().map(Value::Text)
     }),
-    fact("workload", "kind", Kind::Text, "The strongest way the caller was proven: `token`, `uid` or `process`.", |f| text(f.workload.kind)),
-    fact("workload", "strength", Kind::Long, "1: it holds a string. 2: it runs as a user. 3: it is one known process. One more if several proofs agree.", |f| {
-        Some(Value::Long(f.workload.strength))
-    }),
-    fact("", "labels", Kind::Set, "What the task has taken in so far: `untrusted`, `private`. A label stays until the task is over.", |f| {
-        set(f.labels.iter().copied())
-    }),
+    fact(
+        "workload",
+        "kind",
+        Kind::Text,
+        "The strongest way the caller was proven: `token`, `uid` or `process`.",
+        |f| Some(text(f.workload.kind)),
+    ),
+    fact(
+        "workload",
+        "strength",
+        Kind::Long,
+        "1: it holds a string. 2: it runs as a user. 3: it is one known process. One more if several proofs agree.",
+        |f| Some(Value::Long(f.workload.strength)),
+    ),
+    fact(
+        "",
+        "labels",
+        Kind::Set,
+        "What the task has taken in so far: `untrusted`, `private`. A label stays until the task is over.",
+        |f| Some(set(f.labels.iter().copied())),
+    ),
     fact("chain", "calls", Kind::Long, "Calls permitted so far in this task.", |f| Some(Value::Long(f.chain.calls))),
-    fact("chain", "repeats", Kind::Long, "Permitted calls so far in this task with the same action and the very same bytes.", |f| {
-        Some(Value::Long(f.chain.repeats))
-    }),
+    fact(
+        "chain",
+        "repeats",
+        Kind::Long,
+        "Permitted calls so far in this task with the same action and the very same bytes.",
+        |f| Some(Value::Long(f.chain.repeats)),
+    ),
     fact("chain", "concurrent", Kind::Long, "Calls of this task under way, this one not counted.", |f| {
         Some(Value::Long(f.chain.concurrent))
     }),
     fact("chain", "actions", Kind::Set, "Full names of the actions permitted so far in this task.", |f| {
-        set(f.chain.actions.iter().map(AsRef::as_ref))
+        Some(set(f.chain.actions.iter().map(AsRef::as_ref)))
     }),
     fact("", "limits", Kind::Set, "Names of the limits that this call would exceed, such as `triage.limits.0`.", |f| {
-        set(f.limits.keys().map(String::as_str))
+        Some(set(f.limits.keys().map(String::as_str)))
     }),
     fact("time", "hour", Kind::Long, "Hour of the day in UTC, 0 to 23.", |f| Some(Value::Long(f.time.hour))),
-    fact("time", "weekday", Kind::Long, "Day of the week in UTC, 1 (Monday) to 7 (Sunday).", |f| Some(Value::Long(f.time.weekday))),
-    fact("", "body", Kind::Text, "`whole` if there is a body (it was read whole before judgement), `none` if there is not.", |f| text(f.body)),
+    fact("time", "weekday", Kind::Long, "Day of the week in UTC, 1 (Monday) to 7 (Sunday).", |f| {
+        Some(Value::Long(f.time.weekday))
+    }),
+    fact(
+        "",
+        "body",
+        Kind::Text,
+        "`whole` if there is a body (it was read whole before judgement), `none` if there is not.",
+        |f| Some(text(f.body)),
+    ),
 ];
 
 /// The groups and single facts, each once, in the table's order.
@@ -149,7 +200,7 @@ pub fn page() -> String {
     );
     for fact in &FACTS {
         let path = if fact.group.is_empty() { fact.name.to_owned() } else { format!("{}.{}", fact.group, fact.name) };
-        page.push_str(&format!("| `context.{path}` | `{}` | {} |\n", fact.kind.name(), fact.meaning));
+        let _ = writeln!(page, "| `context.{path}` | `{}` | {} |", fact.kind.name(), fact.meaning);
     }
     page.push_str(
         "| `context.args.NAME` | as the catalog says | A value the catalog lists under the action's `facts`: `String` unless it \

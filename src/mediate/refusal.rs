@@ -79,12 +79,16 @@ impl Refusal {
             Self::Mint(error) => match error {
                 mint::Error::Overgrant { .. } => Code::IssuerOvergrant,
                 mint::Error::Record(_) => Code::RecordUnavailable,
-                mint::Error::Missing | mint::Error::Quarantined(_) | mint::Error::Issuer(_) | mint::Error::Late(_) => Code::IssuerUnavailable,
+                mint::Error::Missing | mint::Error::Quarantined(_) | mint::Error::Issuer(_) | mint::Error::Late(_) => {
+                    Code::IssuerUnavailable
+                }
             },
             Self::Forward(error) => match error {
                 forward::Error::Upstream(UpstreamError::Blocked(_)) => Code::EgressBlocked,
                 forward::Error::Upstream(UpstreamError::Timeout(_)) | forward::Error::Late => Code::UpstreamTimeout,
-                forward::Error::Upstream(UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Protocol(_))
+                forward::Error::Upstream(
+                    UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Protocol(_),
+                )
                 | forward::Error::Encoded(_)
                 | forward::Error::Secret => Code::UpstreamFailed,
                 forward::Error::Abandoned => Code::Abandoned,
@@ -102,7 +106,12 @@ impl Refusal {
             Self::Headers(error) => Some(error.to_string()),
             Self::Judged(no) => no.first().and_then(|finding| finding.reason.clone()),
             Self::Door(_, detail) => Some(detail.clone()),
-            Self::Identify(_) | Self::Task(_) | Self::Record(_) | Self::Mint(_) | Self::Forward(_) | Self::Abandoned => None,
+            Self::Identify(_)
+            | Self::Task(_)
+            | Self::Record(_)
+            | Self::Mint(_)
+            | Self::Forward(_)
+            | Self::Abandoned => None,
         }
     }
 

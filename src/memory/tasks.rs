@@ -118,6 +118,7 @@ impl Tasks {
     /// Ends every task and cuts every call: the sidecar stops.
     pub fn stop(&self) {
         let index = lock(&self.index);
+        #[expect(clippy::iter_over_hash_type, reason = "every task is told the same")]
         for live in index.by_id.values() {
             live.over.send_replace(Some(Ending::Shutdown));
         }

@@ -47,7 +47,12 @@ impl Issuer for NoCredential {
     }
 
     fn mint<'a>(&'a self, _: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
-        let nothing = Credential { secret: Secret::new(Vec::new()), handle: Handle::Nothing, expires_at: None, placement: Placement::Nowhere };
+        let nothing = Credential {
+            secret: Secret::new(Vec::new()),
+            handle: Handle::Nothing,
+            expires_at: None,
+            placement: Placement::Nowhere,
+        };
         Box::pin(async { Ok(nothing) })
     }
 
@@ -75,7 +80,12 @@ impl Issuer for StaticSecret {
 
     fn mint<'a>(&'a self, _: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
         let secret = Secret::new(self.secret.to_vec());
-        let standing = Credential { secret, handle: Handle::Named(STANDING.to_owned()), expires_at: None, placement: self.placement.clone() };
+        let standing = Credential {
+            secret,
+            handle: Handle::Named(STANDING.to_owned()),
+            expires_at: None,
+            placement: self.placement.clone(),
+        };
         Box::pin(async { Ok(standing) })
     }
 

@@ -123,7 +123,9 @@ impl Issuer for JwtIssuer {
     fn mint<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
         Box::pin(async move {
             let expires_at = order.plan.expires_at.filter(|end| *end > order.now);
-            let expires_at = expires_at.ok_or_else(|| IssuerError::Refused("the call's time ran out before the token was signed".to_owned()))?;
+            let expires_at = expires_at.ok_or_else(|| {
+                IssuerError::Refused("the call's time ran out before the token was signed".to_owned())
+            })?;
             let token = self.token(&order, expires_at)?;
             Ok(Credential {
                 secret: Secret::new(token),

@@ -31,7 +31,11 @@ pub struct Schedule {
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { rotate: Duration::from_secs(30 * 86_400), lead: Duration::from_secs(3_600), grace: Duration::from_secs(3_600) }
+        Self {
+            rotate: Duration::from_secs(30 * 86_400),
+            lead: Duration::from_secs(3_600),
+            grace: Duration::from_secs(3_600),
+        }
     }
 }
 
@@ -78,7 +82,13 @@ impl KeyRing {
     /// Reads the keys in `folder`, makes the first if there is none, and turns the ring to `now`.
     pub fn open(folder: &Path, schedule: Schedule, now: Timestamp) -> Result<Self, KeyError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| at(folder, error))?;
-        let ring = Self { folder: folder.to_owned(), schedule, keys: RwLock::default(), turning: Mutex::default(), random: SystemRandom::new() };
+        let ring = Self {
+            folder: folder.to_owned(),
+            schedule,
+            keys: RwLock::default(),
+            turning: Mutex::default(),
+            random: SystemRandom::new(),
+        };
         let mut keys = Vec::new();
         for entry in fs::read_dir(folder).map_err(|error| at(folder, error))? {
             let path = entry.map_err(|error| at(folder, error))?.path();
@@ -131,7 +141,8 @@ impl KeyRing {
     }
 
     fn make(&self, now: Timestamp) -> Result<Key, KeyError> {
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.random).map_err(|_| KeyError::NoRandomness)?;
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.random)
+            .map_err(|_| KeyError::NoRandomness)?;
         let path = self.folder.join(format!("{:015}.p8", now.unsigned_millis()));
         write_private(&path, document.as_ref()).map_err(|error| at(&path, error))?;
         self.read(&path)
@@ -140,8 +151,13 @@ impl KeyRing {
     fn read(&self, path: &Path) -> Result<Key, KeyError> {
         let no_key = || KeyError::NoKey(path.display().to_string());
         let bytes = Secret::new(fs::read(path).map_err(|error| at(path, error))?);
-        let made_at = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).map(Timestamp::from_millis).ok_or_else(no_key)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes.expose(), &self.random).map_err(|_| no_key())?;
+        let made_at = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse().ok())
+            .map(Timestamp::from_millis)
+            .ok_or_else(no_key)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes.expose(), &self.random)
+            .map_err(|_| no_key())?;
         let (x, y) = coordinates(&pair);
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         Ok(Key { id: URL_SAFE_NO_PAD.encode(Digest::of(canonical.as_bytes()).0), pair, made_at, path: path.to_owned() })
@@ -219,7 +235,7 @@ mod tests {
         assert!(ids(&ring).contains(&first), "what the first has signed can still be verified");
 
         ring.turn(led.after(2 * HOUR)).unwrap();
-        assert_eq!(ids(&ring), [second.clone()]);
+        assert_eq!(ids(&ring), std::slice::from_ref(&second));
         drop(ring);
         let again = KeyRing::open(folder.path(), schedule, led.after(3 * HOUR)).unwrap();
         assert_eq!(ids(&again), [second], "keys persist");

@@ -149,6 +149,7 @@ impl Code {
         Self::ALL.into_iter().find(|code| code.name() == name)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table, one entry a code")]
     const fn entry(self) -> (&'static str, u16, &'static str, &'static str) {
         match self {
             Self::RequestUnclear => (
@@ -230,12 +231,9 @@ impl Code {
                 "the call does something else than was declared",
                 "Declare the action and the resource that the call really takes.",
             ),
-            Self::LimitReached => (
-                "limit_reached",
-                429,
-                "a limit is reached",
-                "Wait for as long as `Retry-After` says.",
-            ),
+            Self::LimitReached => {
+                ("limit_reached", 429, "a limit is reached", "Wait for as long as `Retry-After` says.")
+            }
             Self::ChainLimitReached => (
                 "chain_limit_reached",
                 429,

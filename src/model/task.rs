@@ -48,7 +48,8 @@ pub struct Grant {
 impl Grant {
     /// Whether the line names this action on this resource. Counting is memory's.
     pub fn covers(&self, action: &Action) -> bool {
-        self.action == action.name && self.resource.as_deref().is_none_or(|resource| resource == action.short_resource())
+        self.action == action.name
+            && self.resource.as_deref().is_none_or(|resource| resource == action.short_resource())
     }
 }
 

@@ -55,7 +55,9 @@ impl Network {
     /// Whether `address` lies in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
-            (IpAddr::V4(net), IpAddr::V4(ip)) => same_bits(u128::from(net.to_bits()), u128::from(ip.to_bits()), 32 - self.prefix),
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                same_bits(u128::from(net.to_bits()), u128::from(ip.to_bits()), 32 - self.prefix)
+            }
             (IpAddr::V6(net), IpAddr::V6(ip)) => same_bits(net.to_bits(), ip.to_bits(), 128 - self.prefix),
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }

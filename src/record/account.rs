@@ -93,7 +93,13 @@ impl Known {
         self.refused.code = code.name().to_owned();
         self.refused.decision = code.decision().name().to_owned();
         self.private.insert("why", shortened(why).into());
-        Record { at, call: Some(self.id), task: self.task, event: Event::Refused(Box::new(self.refused)), private: self.private }
+        Record {
+            at,
+            call: Some(self.id),
+            task: self.task,
+            event: Event::Refused(Box::new(self.refused)),
+            private: self.private,
+        }
     }
 }
 
@@ -116,7 +122,13 @@ pub fn opened(task: &Task, token: Digest) -> Record {
 
 /// A task that was ended, by whom.
 pub fn closed(task: &Task, by: &str, at: Timestamp) -> Record {
-    Record { at, call: None, task: Some(task.id), event: Event::Closed(Closed { by: by.to_owned() }), private: Private::new() }
+    Record {
+        at,
+        call: None,
+        task: Some(task.id),
+        event: Event::Closed(Closed { by: by.to_owned() }),
+        private: Private::new(),
+    }
 }
 
 /// What judges from here on.
@@ -126,7 +138,8 @@ pub fn loaded(loaded: Loaded, at: Timestamp) -> Record {
 
 fn tell_caller(caller: &Caller, private: &mut Private) {
     let workload = &caller.workload;
-    private.insert("workload", json!({ "id": workload.id, "kind": workload.kind(), "attributes": workload.attributes }));
+    private
+        .insert("workload", json!({ "id": workload.id, "kind": workload.kind(), "attributes": workload.attributes }));
 }
 
 fn tell_action(action: &Action, private: &mut Private) {
@@ -145,10 +158,16 @@ fn tell_intent(intent: &Intent, private: &mut Private) {
 /// The facts without those that are private.
 fn tell_facts(facts: &Facts, private: &mut Private) -> Value {
     let mut told = serde_json::to_value(facts).unwrap_or_default();
-    if let Some(args) = told.as_object_mut().and_then(|facts| facts.remove("args")).filter(|args| args.as_object().is_some_and(|args| !args.is_empty())) {
+    if let Some(args) = told
+        .as_object_mut()
+        .and_then(|facts| facts.remove("args"))
+        .filter(|args| args.as_object().is_some_and(|args| !args.is_empty()))
+    {
         private.insert("args", args);
     }
-    if let Some(person) = told.get_mut("task").and_then(Value::as_object_mut).and_then(|task| task.remove("on_behalf_of")) {
+    if let Some(person) =
+        told.get_mut("task").and_then(Value::as_object_mut).and_then(|task| task.remove("on_behalf_of"))
+    {
         private.insert("on_behalf_of", person);
     }
     told
@@ -157,7 +176,9 @@ fn tell_facts(facts: &Facts, private: &mut Private) -> Value {
 fn tell_peer(peer: &Peer) -> String {
     match peer {
         Peer::Process(process) => format!("pid {} uid {}", process.pid, process.uid),
-        Peer::Loopback { address, uid } => uid.map_or_else(|| address.to_string(), |uid| format!("{address} uid {uid}")),
+        Peer::Loopback { address, uid } => {
+            uid.map_or_else(|| address.to_string(), |uid| format!("{address} uid {uid}"))
+        }
         Peer::Remote(address) => address.to_string(),
     }
 }

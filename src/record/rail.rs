@@ -53,7 +53,12 @@ impl Rail {
             rail: self.clone(),
             call: call.id,
             task: Some(call.task.id),
-            credential: CredentialNote { revocation: Revocation::NotNeeded, minted_at: None, ended_at: None, expires_at: plan.expires_at },
+            credential: CredentialNote {
+                revocation: Revocation::NotNeeded,
+                minted_at: None,
+                ended_at: None,
+                expires_at: plan.expires_at,
+            },
             written: false,
         };
         Ok(Recorded { call, scope, slot, position, policies, plan, open })
@@ -62,8 +67,12 @@ impl Rail {
     /// A call that an earlier run of the sidecar left open.
     pub fn reopen(self: &Arc<Self>, left: &OpenCall) -> Open {
         let minted_at = left.minted.as_ref().map(|_| left.at);
-        let credential =
-            CredentialNote { revocation: Revocation::Unknown, minted_at, ended_at: None, expires_at: left.plan.expires_at };
+        let credential = CredentialNote {
+            revocation: Revocation::Unknown,
+            minted_at,
+            ended_at: None,
+            expires_at: left.plan.expires_at,
+        };
         Open { rail: self.clone(), call: left.call, task: left.task, credential, written: false }
     }
 }

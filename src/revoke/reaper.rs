@@ -64,11 +64,20 @@ impl Reaper {
             match issuers.get(&open.plan.issuer) {
                 Some(issuer) => {
                     let debt = Debt { open: reopened, issuer: issuer.clone(), plan: open.plan, state };
-                    self.clone().end(debt, Ending::Unknown, Some("the sidecar stopped while the call was under way".to_owned()), None);
+                    self.clone().end(
+                        debt,
+                        Ending::Unknown,
+                        Some("the sidecar stopped while the call was under way".to_owned()),
+                        None,
+                    );
                 }
                 None => {
                     self.put_in_quarantine(&open.plan.issuer, open.plan.expires_at, rail.now());
-                    reopened.end(Ending::Unknown, Some(format!("the issuer `{}` is no longer configured", open.plan.issuer)), None);
+                    reopened.end(
+                        Ending::Unknown,
+                        Some(format!("the issuer `{}` is no longer configured", open.plan.issuer)),
+                        None,
+                    );
                 }
             }
         }
@@ -79,7 +88,13 @@ impl Reaper {
                 State::Perhaps | State::Absent | State::Ending(_) => named(&open.plan.handle),
             };
             self.put_in_quarantine(&open.plan.issuer, open.plan.expires_at, rail.now());
-            let unsettled = Unsettled { call: open.call, issuer_name: open.plan.issuer, issuer, handle, expires_at: open.plan.expires_at };
+            let unsettled = Unsettled {
+                call: open.call,
+                issuer_name: open.plan.issuer,
+                issuer,
+                handle,
+                expires_at: open.plan.expires_at,
+            };
             self.spawn(Box::pin(self.clone().settle(unsettled, rail.clone())));
         }
         if left > 0 {
@@ -96,17 +111,29 @@ impl Reaper {
         let (tell, told) = oneshot::channel();
         debt.state = State::Ending(told);
         let (reaper, issuer, rail) = (self.clone(), debt.issuer.clone(), debt.open.rail().clone());
-        let unsettled = Unsettled { call: debt.open.call(), issuer_name: debt.plan.issuer.clone(), issuer, handle: Some(handle), expires_at: debt.plan.expires_at };
+        let unsettled = Unsettled {
+            call: debt.open.call(),
+            issuer_name: debt.plan.issuer.clone(),
+            issuer,
+            handle: Some(handle),
+            expires_at: debt.plan.expires_at,
+        };
         self.spawn(Box::pin(async move {
             let revocation = unsettled.try_at_once(&rail).await;
             // The call's ending waits for this and records it. What is not settled goes on behind it.
             let _ = tell.send(revocation);
-            reaper.after(revocation, unsettled, rail).await;
+            reaper.after(revocation, unsettled, rail);
         }));
     }
 
     /// Brings about the ending of a call and of its credential, and records both.
-    pub(super) fn end(self: Arc<Self>, mut debt: Debt, ending: Ending, why: Option<String>, answered: Option<Answered>) {
+    pub(super) fn end(
+        self: Arc<Self>,
+        mut debt: Debt,
+        ending: Ending,
+        why: Option<String>,
+        answered: Option<Answered>,
+    ) {
         let can_revoke = debt.issuer.can_revoke();
         match (debt.state, can_revoke) {
             (State::Absent, _) => {
@@ -131,19 +158,24 @@ impl Reaper {
                     State::Perhaps | State::Absent | State::Ending(_) => named(&debt.plan.handle),
                 };
                 let rail = debt.open.rail().clone();
-                let unsettled =
-                    Unsettled { call: debt.open.call(), issuer_name: debt.plan.issuer, issuer: debt.issuer, handle, expires_at: debt.plan.expires_at };
+                let unsettled = Unsettled {
+                    call: debt.open.call(),
+                    issuer_name: debt.plan.issuer,
+                    issuer: debt.issuer,
+                    handle,
+                    expires_at: debt.plan.expires_at,
+                };
                 self.clone().spawn(Box::pin(async move {
                     let revocation = unsettled.try_at_once(&rail).await;
                     debt.open.settled(revocation);
                     debt.open.end(ending, why, answered);
-                    self.after(revocation, unsettled, rail).await;
+                    self.after(revocation, unsettled, rail);
                 }));
             }
         }
     }
 
-    async fn after(self: Arc<Self>, revocation: Revocation, unsettled: Unsettled, rail: Arc<Rail>) {
+    fn after(self: Arc<Self>, revocation: Revocation, unsettled: Unsettled, rail: Arc<Rail>) {
         if revocation.is_settled() {
             return;
         }

@@ -92,7 +92,12 @@ struct Wanted {
     before: Option<u64>,
 }
 
-async fn calls(State(sources): State<Arc<Sources>>, peer: Known, headers: HeaderMap, Query(wanted): Query<Wanted>) -> Response {
+async fn calls(
+    State(sources): State<Arc<Sources>>,
+    peer: Known,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Response {
     let filter = Filter {
         agent: wanted.agent,
         action: wanted.action,
@@ -104,7 +109,12 @@ async fn calls(State(sources): State<Arc<Sources>>, peer: Known, headers: Header
     read(sources, &peer, &headers, move |reader| reader.calls(&filter).map(|calls| json!({ "calls": calls }))).await
 }
 
-async fn call(State(sources): State<Arc<Sources>>, peer: Known, headers: HeaderMap, Path(id): Path<String>) -> Response {
+async fn call(
+    State(sources): State<Arc<Sources>>,
+    peer: Known,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
     let Ok(id) = id.parse::<CallId>() else { return (StatusCode::NOT_FOUND, "no such call\n").into_response() };
     read(sources, &peer, &headers, move |reader| reader.story(id).map(|story| json!(story))).await
 }
@@ -125,7 +135,8 @@ async fn read<E: std::fmt::Display>(
     query: impl FnOnce(&Reader) -> Result<serde_json::Value, E> + Send + 'static,
 ) -> Response {
     if !may_read(&sources, peer, headers) {
-        return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], "a reviewer's token is needed\n").into_response();
+        return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], "a reviewer's token is needed\n")
+            .into_response();
     }
     let asked = tokio::task::spawn_blocking(move || {
         let reader = (sources.reader)()?;
@@ -143,12 +154,12 @@ async fn read<E: std::fmt::Display>(
 
 /// A reviewer's token; or, over a Unix socket, being the user who owns the lineage anyway.
 fn may_read(sources: &Sources, peer: &Known, headers: &HeaderMap) -> bool {
-    if let Peer::Process(process) = &*peer.0 {
-        if process.uid == sources.uid {
-            return true;
-        }
+    if matches!(&*peer.0, Peer::Process(process) if process.uid == sources.uid) {
+        return true;
     }
-    let Some(token) = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")) else { return false };
+    let Some(token) = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")) else {
+        return false;
+    };
     let shown = Digest::of(token);
     sources.readers.values().fold(false, |found, known| found | bool::from(known.0.ct_eq(&shown.0)))
 }

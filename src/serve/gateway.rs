@@ -87,7 +87,12 @@ impl From<Refusal> for Turned {
 }
 
 impl Gateway {
-    async fn route(&self, id: CallId, peer: Arc<Peer>, request: Request<Received>) -> Result<Response<GateBody>, Turned> {
+    async fn route(
+        &self,
+        id: CallId,
+        peer: Arc<Peer>,
+        request: Request<Received>,
+    ) -> Result<Response<GateBody>, Turned> {
         self.check_door(&request)?;
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix(reply::PROBLEMS) {
@@ -141,7 +146,8 @@ impl Gateway {
         }
         let mut hosts = request.headers().get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(unclear("send exactly one `Host`")) };
-        let named = |host: &HeaderValue| self.hosts.iter().any(|known| host.as_bytes().eq_ignore_ascii_case(known.as_bytes()));
+        let named =
+            |host: &HeaderValue| self.hosts.iter().any(|known| host.as_bytes().eq_ignore_ascii_case(known.as_bytes()));
         if !self.hosts.is_empty() && !named(host) {
             return Err(Refusal::Door(Code::WrongHost, "`Host` is none of this door's names".to_owned()));
         }
@@ -172,13 +178,20 @@ fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), 
     if values.next().is_some() {
         return Err(unclear("send `Authorization` once"));
     }
-    let (scheme, rest) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(|| unclear("`Authorization` cannot be read"))?;
+    let (scheme, rest) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(|| unclear("`Authorization` cannot be read"))?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok((Some(Secret::new(rest.trim())), None));
     }
     if scheme.eq_ignore_ascii_case("basic") {
         let pair = STANDARD.decode(rest.trim()).map_err(|_| unclear("`Authorization: Basic` is no base64"))?;
-        let colon = pair.iter().position(|byte| *byte == b':').ok_or_else(|| unclear("`Authorization: Basic` holds no colon"))?;
+        let colon = pair
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or_else(|| unclear("`Authorization: Basic` holds no colon"))?;
         return Ok((None, pair.get(colon + 1..).map(Secret::new)));
     }
     Err(unclear("`Authorization` is neither `Bearer` (the agent's proof) nor `Basic` (a task)"))
@@ -187,7 +200,9 @@ fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), 
 fn task_token(headers: &HeaderMap, basic: Option<Secret>) -> Result<Option<Digest>, Refusal> {
     let named = headers.get("agent-task").map(|value| Digest::of(value.as_bytes()));
     match (named, basic) {
-        (Some(_), Some(_)) => Err(Refusal::Door(Code::RequestUnclear, "name the task once, in `Agent-Task` or in the URL".to_owned())),
+        (Some(_), Some(_)) => {
+            Err(Refusal::Door(Code::RequestUnclear, "name the task once, in `Agent-Task` or in the URL".to_owned()))
+        }
         (Some(token), None) => Ok(Some(token)),
         (None, Some(token)) => Ok(Some(token.digest())),
         (None, None) => Ok(None),
@@ -208,7 +223,9 @@ async fn whole(mut body: Received, largest: usize) -> Result<Bytes, Refusal> {
         loop {
             let frame = timeout(BODY_IDLE, body.frame()).await.map_err(|_| too_slow())?;
             let Some(frame) = frame else { return Ok(parts.freeze()) };
-            let frame = frame.map_err(|_| Refusal::Door(Code::RequestUnclear, "the body is not framed as its head says".to_owned()))?;
+            let frame = frame.map_err(|_| {
+                Refusal::Door(Code::RequestUnclear, "the body is not framed as its head says".to_owned())
+            })?;
             let Ok(data) = frame.into_data() else { continue };
             if parts.len().saturating_add(data.len()) > largest {
                 return Err(too_large());

@@ -48,17 +48,25 @@ struct OpenedTask<'a> {
 }
 
 /// `POST /-/tasks` and `DELETE /-/tasks/{id}`.
-pub async fn answer(gateway: &Gateway, evidence: &Evidence, request: &Request<Bytes>) -> Result<Response<Full<Bytes>>, Refusal> {
+pub async fn answer(
+    gateway: &Gateway,
+    evidence: &Evidence,
+    request: &Request<Bytes>,
+) -> Result<Response<Full<Bytes>>, Refusal> {
     match (request.method(), request.uri().path().strip_prefix(PATH).unwrap_or_default()) {
         (&Method::POST, "") => open(gateway, evidence, request.body()).await,
         (&Method::DELETE, id) => end(gateway, evidence, id.trim_start_matches('/')).await,
-        _ => Err(Refusal::Door(Code::MethodUnknown, "open a task with POST /-/tasks, end it with DELETE /-/tasks/{id}".to_owned())),
+        _ => Err(Refusal::Door(
+            Code::MethodUnknown,
+            "open a task with POST /-/tasks, end it with DELETE /-/tasks/{id}".to_owned(),
+        )),
     }
 }
 
 async fn open(gateway: &Gateway, evidence: &Evidence, body: &[u8]) -> Result<Response<Full<Bytes>>, Refusal> {
     let now = gateway.clock.now();
-    let opening: Opening = serde_json::from_slice(body).map_err(|error| unclear(format!("the task cannot be read: {error}")))?;
+    let opening: Opening =
+        serde_json::from_slice(body).map_err(|error| unclear(format!("the task cannot be read: {error}")))?;
     let (agent, opened_by) = opener(gateway, evidence, opening.agent.as_deref(), now)?;
     check(gateway, &agent, &opening)?;
     let ttl = Duration::from_secs(opening.ttl.unwrap_or(USUAL_TTL));
@@ -106,16 +114,29 @@ async fn end(gateway: &Gateway, evidence: &Evidence, id: &str) -> Result<Respons
 }
 
 /// Whose task it is, and who opens it: a proof in the agent's `open_tasks`, or else the agent itself.
-fn opener(gateway: &Gateway, evidence: &Evidence, named: Option<&str>, now: Timestamp) -> Result<(AgentName, OpenedBy), Refusal> {
+fn opener(
+    gateway: &Gateway,
+    evidence: &Evidence,
+    named: Option<&str>,
+    now: Timestamp,
+) -> Result<(AgentName, OpenedBy), Refusal> {
     let identify = &gateway.mediator.identify;
     let wanted = |agent: &AgentName| named.is_none_or(|named| named == agent.as_str());
-    let mut opens: Vec<AgentName> = identify.agents().filter(|agent| wanted(agent) && identify.opener(agent, evidence, now).is_some()).cloned().collect();
+    let mut opens: Vec<AgentName> = identify
+        .agents()
+        .filter(|agent| wanted(agent) && identify.opener(agent, evidence, now).is_some())
+        .cloned()
+        .collect();
     match (opens.pop(), opens.is_empty()) {
         (Some(agent), true) => Ok((agent, OpenedBy::Framework)),
         (Some(_), false) => Err(unclear("this proof opens tasks for several agents; say which as `agent`".to_owned())),
         (None, _) => {
             let caller = identify.caller(evidence, now)?;
-            if wanted(&caller.agent) { Ok((caller.agent, OpenedBy::Agent)) } else { Err(Refusal::Door(Code::CallerUnproven, String::new())) }
+            if wanted(&caller.agent) {
+                Ok((caller.agent, OpenedBy::Agent))
+            } else {
+                Err(Refusal::Door(Code::CallerUnproven, String::new()))
+            }
         }
     }
 }
@@ -131,9 +152,14 @@ fn check(gateway: &Gateway, agent: &AgentName, opening: &Opening) -> Result<(), 
         return Err(unclear(format!("`ttl` is in seconds, up to {LONGEST_TTL}")));
     }
     let catalog = &gateway.mediator.catalog;
-    let known = |grant: &&Grant| catalog.tools_of(agent).flat_map(|tool| &tool.actions).any(|action| action.name == grant.action);
+    let known = |grant: &&Grant| {
+        catalog.tools_of(agent).flat_map(|tool| &tool.actions).any(|action| action.name == grant.action)
+    };
     match opening.actions.iter().find(|grant| !known(grant)) {
-        Some(grant) => Err(unclear(format!("`{}` is no action of this agent's tools; write `TOOL/ACTION`", grant.action.escape_debug()))),
+        Some(grant) => Err(unclear(format!(
+            "`{}` is no action of this agent's tools; write `TOOL/ACTION`",
+            grant.action.escape_debug()
+        ))),
         None => Ok(()),
     }
 }

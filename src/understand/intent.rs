@@ -1,6 +1,6 @@
 //! The `Agent-Intent` header: a dictionary of structured fields (RFC 9651 §3.2).
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use crate::model::{Intent, IntentSource};
@@ -12,13 +12,14 @@ const LONGEST: usize = 1024;
 ///
 /// Members beyond `action`, `resource` and `purpose` are passed over, as RFC 9651 §1.1 asks of extensible fields.
 pub fn declared(headers: &HeaderMap) -> Result<Option<Intent>, String> {
-    let lines: Vec<&[u8]> = headers.get_all("agent-intent").iter().map(|value| value.as_bytes()).collect();
+    let lines: Vec<&[u8]> = headers.get_all("agent-intent").iter().map(HeaderValue::as_bytes).collect();
     if lines.is_empty() {
         return Ok(None);
     }
     let joined = lines.join(&b", "[..]);
-    let dictionary: Dictionary =
-        Parser::new(&joined).parse().map_err(|error| format!("`Agent-Intent` is no dictionary of structured fields: {error}"))?;
+    let dictionary: Dictionary = Parser::new(&joined)
+        .parse()
+        .map_err(|error| format!("`Agent-Intent` is no dictionary of structured fields: {error}"))?;
     let intent = Intent {
         action: member(&dictionary, "action")?,
         resource: member(&dictionary, "resource")?,
@@ -55,8 +56,6 @@ fn member(dictionary: &Dictionary, name: &str) -> Result<Option<String>, String>
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn read(lines: &[&'static str]) -> Result<Option<Intent>, String> {
@@ -69,7 +68,9 @@ mod tests {
 
     #[test]
     fn an_intent_is_read_from_one_line_or_several() {
-        let intent = read(&[r#"action="issues.create", resource="octo/hello""#, r#"purpose="file the crash""#]).unwrap().unwrap();
+        let intent = read(&[r#"action="issues.create", resource="octo/hello""#, r#"purpose="file the crash""#])
+            .unwrap()
+            .unwrap();
         assert_eq!(intent.action.as_deref(), Some("issues.create"));
         assert_eq!(intent.resource.as_deref(), Some("octo/hello"));
         assert_eq!(intent.purpose.as_deref(), Some("file the crash"));

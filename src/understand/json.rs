@@ -13,7 +13,10 @@ const DEPTH: usize = 64;
 /// one document, deep nesting. The error is for the agent.
 pub fn check(body: &[u8]) -> Result<(), String> {
     let mut parser = serde_json::Deserializer::from_slice(body);
-    Strict { depth: 0 }.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|error| format!("the JSON body is unclear: {error}"))
+    Strict { depth: 0 }
+        .deserialize(&mut parser)
+        .and_then(|()| parser.end())
+        .map_err(|error| format!("the JSON body is unclear: {error}"))
 }
 
 /// The text of the value that `pointer` (RFC 6901) names in a body that `check` has let pass.
@@ -97,7 +100,10 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = members.next_key::<String>()? {
             let folded = name.to_lowercase();
             if seen.insert(folded, ()).is_some() {
-                return Err(A::Error::custom(format_args!("the name `{}` stands twice in one object", name.escape_debug())));
+                return Err(A::Error::custom(format_args!(
+                    "the name `{}` stands twice in one object",
+                    name.escape_debug()
+                )));
             }
             members.next_value_seed(self.deeper()?)?;
         }
@@ -119,9 +125,22 @@ mod tests {
     fn what_two_parsers_could_read_differently_is_refused() {
         let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
         for body in [
-            r#"{"amount":1,"amount":1000}"#, r#"{"amount":1,"amoun\u0074":1000}"#, r#"{"name":1,"Name":2}"#, "{}{}",
-            "{} x", "\u{feff}{}", r#"{"a":"\ud800"}"#, "{\"a\":1}\0", "[1,]", "01", "NaN", "// x\n{}", &deep,
-            r#"{"a":{"b":1,"B":2}}"#, r#"[{"x":1,"x":1}]"#, "",
+            r#"{"amount":1,"amount":1000}"#,
+            r#"{"amount":1,"amoun\u0074":1000}"#,
+            r#"{"name":1,"Name":2}"#,
+            "{}{}",
+            "{} x",
+            "\u{feff}{}",
+            r#"{"a":"\ud800"}"#,
+            "{\"a\":1}\0",
+            "[1,]",
+            "01",
+            "NaN",
+            "// x\n{}",
+            &deep,
+            r#"{"a":{"b":1,"B":2}}"#,
+            r#"[{"x":1,"x":1}]"#,
+            "",
         ] {
             assert!(check(body.as_bytes()).is_err(), "{body}");
         }

@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::common::gate::{Gate, GatedLineage};
+use super::common::invariants;
 use super::common::sidecar::{READ, Sidecar, Wanted, lay_out, open};
 use super::common::tool::Tool;
 use super::common::vault::Vault;
-use super::common::invariants;
 
 /// What the child process is told, in its environment.
 const FOLDER: &str = "COUNTERSIGN_TEST_FOLDER";
@@ -34,8 +34,9 @@ async fn child_process_that_is_killed() {
         let before = Gate::open();
         before.close();
         let kind: &'static str = if kind == "minted" { "minted" } else { "ended" };
-        seams.lineage =
-            Some(Box::new(move |inner| Arc::new(GatedLineage { inner, kind, before: before.clone(), behind: Gate::open() })));
+        seams.lineage = Some(Box::new(move |inner| {
+            Arc::new(GatedLineage { inner, kind, before: before.clone(), behind: Gate::open() })
+        }));
     }
     let text = std::fs::read_to_string(Path::new(&folder).join("countersign.toml")).unwrap();
     let running = open(Path::new(&folder), &text, seams, &vault, Lifetime::Head).await;
@@ -66,7 +67,9 @@ impl Scene {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let door = tokio::task::spawn_blocking(move || {
-            lines.find_map(|line| line.unwrap().strip_prefix("door ").map(str::to_owned)).expect("the child tells its door")
+            lines
+                .find_map(|line| line.unwrap().strip_prefix("door ").map(str::to_owned))
+                .expect("the child tells its door")
         });
         let door = door.await.unwrap();
         Self { folder, tool, vault, child, door }
@@ -82,7 +85,9 @@ impl Scene {
     async fn kill_and_start_again(mut self) -> Sidecar {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        for gate in [&self.vault.before_mint, &self.vault.behind_mint, &self.vault.before_revoke, &self.tool.before_head] {
+        for gate in
+            [&self.vault.before_mint, &self.vault.behind_mint, &self.vault.before_revoke, &self.tool.before_head]
+        {
             gate.release();
         }
         // A vault goes on with what it was asked even if the one who asked is gone.
@@ -183,14 +188,17 @@ async fn killed_at_random_moments_under_load() {
         let _ = tokio::time::timeout(Duration::from_millis(20 + 37 * (round % 7)), calling).await;
         let mut sidecar = scene.kill_and_start_again().await;
         let minted = sidecar.vault.minted();
-        let permitted = invariants::stories(&sidecar.reader()).iter().filter(|story| story.first("permitted").is_some()).count();
+        let permitted =
+            invariants::stories(&sidecar.reader()).iter().filter(|story| story.first("permitted").is_some()).count();
         assert!(minted <= permitted, "{minted} minted, {permitted} recorded");
         sidecar.wait_for("ended", permitted).await;
         // What was minted in the moment of the kill, and never told, is open until it expires; it is one at most.
         assert!(sidecar.vault.live() <= 1, "{} live", sidecar.vault.live());
         let unknown = invariants::stories(&sidecar.reader())
             .iter()
-            .filter(|story| story.last("ended").is_some_and(|ended| ended.entry["credential"]["revocation"] == "unknown"))
+            .filter(|story| {
+                story.last("ended").is_some_and(|ended| ended.entry["credential"]["revocation"] == "unknown")
+            })
             .count();
         assert!(sidecar.vault.live() <= unknown, "a live credential that no record knows of");
         assert!(sidecar.stop().await);

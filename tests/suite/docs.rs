@@ -31,7 +31,10 @@ fn generated(name: &str, text: &str) {
     if std::env::var_os(BLESS).is_some_and(|bless| bless == "1") {
         fs::write(root(name), text).unwrap();
     }
-    assert!(page(name) == text, "{name} is not what the code gives; `{BLESS}=1 cargo test --release --test all docs` writes it anew");
+    assert!(
+        page(name) == text,
+        "{name} is not what the code gives; `{BLESS}=1 cargo test --release --test all docs` writes it anew"
+    );
 }
 
 #[test]
@@ -54,7 +57,13 @@ fn the_page_of_refusals_names_every_code() {
          | code | status | decision | title | what to do |\n|---|---|---|---|---|\n",
     );
     for code in Code::ALL {
-        text.push_str(&format!("| `{code}` | {} | {} | {} | {} |\n", code.status(), code.decision().name(), code.title(), code.help()));
+        text.push_str(&format!(
+            "| `{code}` | {} | {} | {} | {} |\n",
+            code.status(),
+            code.decision().name(),
+            code.title(),
+            code.help()
+        ));
     }
     let for_rules = Code::FOR_RULES.map(|code| format!("`{code}`")).join(", ");
     text.push_str(&format!("\nA `forbid` may choose one of {for_rules} by `@code(\"…\")`; without it, `denied`.\n"));
@@ -65,7 +74,9 @@ fn the_page_of_refusals_names_every_code() {
 fn all_described(page_name: &str, source: &str, among: impl Fn(&str) -> bool) {
     let described = keys::described(&page(page_name));
     for (name, fields) in keys::defined(&page(source)).fields.into_iter().filter(|(name, _)| among(name)) {
-        let rows = described.get(&name).unwrap_or_else(|| panic!("{page_name} has no table of the fields of {name} ({source})"));
+        let rows = described
+            .get(&name)
+            .unwrap_or_else(|| panic!("{page_name} has no table of the fields of {name} ({source})"));
         assert_eq!(*rows, fields, "{page_name}: the fields of {name} ({source})");
     }
 }
@@ -73,12 +84,17 @@ fn all_described(page_name: &str, source: &str, among: impl Fn(&str) -> bool) {
 #[test]
 fn every_key_of_the_configuration_is_described() {
     all_described("docs/configuration.md", "src/config.rs", |_| true);
-    all_described("docs/configuration.md", "src/understand/catalog.rs", |name| ["ActionFile", "YieldFile"].contains(&name));
+    all_described("docs/configuration.md", "src/understand/catalog.rs", |name| {
+        ["ActionFile", "YieldFile"].contains(&name)
+    });
     let text = page("docs/configuration.md");
     for (kind, words) in keys::defined(&page("src/config.rs")).words {
         for word in words {
-            let shown = [format!("`\"{word}\"`"), format!("`{{ {word} = "), format!("`{word}`")];
-            assert!(shown.iter().any(|shown| text.contains(shown)), "docs/configuration.md does not say `{word}` ({kind})");
+            let shown = [format!("`\"{word}\"`"), format!("`{{ {word} = "), format!("`kind = \"{word}\"`")];
+            assert!(
+                shown.iter().any(|shown| text.contains(shown)),
+                "docs/configuration.md does not say `{word}` ({kind})"
+            );
         }
     }
 }
@@ -105,7 +121,13 @@ fn every_field_of_a_record_is_described() {
 fn lay_out(session: &Session, page: &str) {
     for block in ["toml", "cedar", "python"].iter().flat_map(|language| blocks(page, language)) {
         let (first, rest) = block.split_once('\n').unwrap_or_default();
-        let Some(name) = first.strip_prefix("# ").or_else(|| first.strip_prefix("// ")).filter(|name| name.contains('.') && !name.contains(' ')) else { continue };
+        let Some(name) = first
+            .strip_prefix("# ")
+            .or_else(|| first.strip_prefix("// "))
+            .filter(|name| name.contains('.') && !name.contains(' '))
+        else {
+            continue;
+        };
         if root(name).exists() {
             let file = fs::read_to_string(root(name)).unwrap();
             assert!(file.contains(rest.trim()), "`{name}` does not read as shown");
@@ -135,14 +157,83 @@ fn what_the_readme_shows_is_what_happens() {
             panic!("README.md: {why}");
         }
     }
-    a_stranger_can_check_the_lineage(&session);
+    a_stranger_can_check_the_lineage(&mut session);
 }
 
-/// The verifier that the page of the format shows, on the lineage that the README's commands left behind.
-fn a_stranger_can_check_the_lineage(session: &Session) {
+/// The verifier that the page of the format shows, on the lineage that the README's commands left behind: sound while
+/// it is served and at rest, and not once a byte is another.
+fn a_stranger_can_check_the_lineage(session: &mut Session) {
     lay_out(session, &page("docs/lineage-format.md"));
-    let check = || Command::new("python3").arg("check.py").arg("lineage.db").current_dir(session.path()).output().unwrap();
-    let sound = check();
-    let printed = String::from_utf8_lossy(&sound.stdout).into_owned() + &String::from_utf8_lossy(&sound.stderr);
-    assert!(sound.status.success() && printed.starts_with("sound: "), "{printed}");
+    let sound = |session: &Session, python: &[&str]| {
+        let output = Command::new("python3").args(python).current_dir(session.path()).output().unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
+    };
+    for _ in 0..2 {
+        let (sound, printed) = sound(session, &["check.py", "lineage.db"]);
+        assert!(sound && printed.starts_with("sound: "), "{printed}");
+        session.stop();
+    }
+    for (table, column) in [("payloads", "body"), ("records", "entry")] {
+        let change = format!(
+            "import sqlite3; db = sqlite3.connect('lineage.db'); \
+             db.execute(\"UPDATE {table} SET {column} = CAST(replace({column}, 'notes.read', 'notes.rear') AS BLOB)\"); \
+             db.execute(\"UPDATE {table} SET {column} = CAST(replace({column}, 'list.txt', 'lisp.txt') AS BLOB)\"); db.commit()"
+        );
+        let (changed, printed) = sound(session, &["-c", &change]);
+        assert!(changed, "{printed}");
+        let (sound, printed) = sound(session, &["check.py", "lineage.db"]);
+        assert!(
+            !sound
+                && printed.contains(if table == "payloads" { "the payload of record" } else { "the leaf of record" }),
+            "{printed}"
+        );
+    }
+}
+
+/// Every text file of ours below these folders, with its path.
+fn files(folder: &Path, ending: &str, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, ending, found);
+        } else if path.extension().is_some_and(|extension| extension == ending) {
+            found.push((path.clone(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_readme_names_is_there() {
+    let mut sources = Vec::new();
+    ["src", "tests"].iter().for_each(|folder| files(&root(folder), "rs", &mut sources));
+    let text = page("README.md");
+    let named: Vec<&str> = text
+        .split('`')
+        .filter(|word| {
+            word.matches('_').count() > 3 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        })
+        .collect();
+    assert!(named.len() > 10, "the README names its evidence");
+    for name in named {
+        let begins = format!("fn {name}()");
+        assert!(
+            sources.iter().any(|(_, source)| source.contains(&begins)),
+            "README.md names the test `{name}`, which is not there"
+        );
+    }
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let mut pages = vec![(root("README.md"), page("README.md"))];
+    files(&root("docs"), "md", &mut pages);
+    for (path, text) in pages {
+        for (_, rest) in text.match_indices("](").map(|(place, _)| text.split_at(place + 2)) {
+            let target = rest.split([')', '#']).next().unwrap();
+            let known =
+                target.is_empty() || target.starts_with("https://") || path.parent().unwrap().join(target).exists();
+            assert!(known, "{}: `{target}` is not there", path.display());
+        }
+    }
 }

@@ -14,7 +14,7 @@ use self::yardstick::{Yardstick, load, told};
 use countersign::judge::vocabulary::FACTS;
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 384, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

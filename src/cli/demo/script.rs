@@ -26,9 +26,11 @@ impl Agent {
     /// The framework opens a task for it, with its own token and before the agent reads anything.
     pub(super) async fn with_task(door: String, framework: &str, task: &Value) -> Result<Self, String> {
         let request = Request::post(format!("{door}/-/tasks")).header("authorization", format!("Bearer {framework}"));
-        let answer = client::send(request.body(Bytes::from(task.to_string())).map_err(|error| error.to_string())?).await?;
+        let answer =
+            client::send(request.body(Bytes::from(task.to_string())).map_err(|error| error.to_string())?).await?;
         let opened: Value = serde_json::from_slice(answer.body()).map_err(|error| error.to_string())?;
-        let token = opened.get("token").and_then(Value::as_str).ok_or_else(|| format!("no task was opened: {opened}"))?;
+        let token =
+            opened.get("token").and_then(Value::as_str).ok_or_else(|| format!("no task was opened: {opened}"))?;
         Ok(Self { door, task: token.to_owned() })
     }
 
@@ -43,7 +45,8 @@ impl Agent {
     }
 
     async fn call(&self, method: Method, path: &str, intent: &str, body: Value) -> Result<Made, String> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.door)).header("agent-task", &self.task);
+        let mut request =
+            Request::builder().method(method).uri(format!("{}{path}", self.door)).header("agent-task", &self.task);
         if !intent.is_empty() {
             request = request.header("agent-intent", intent);
         }
@@ -61,7 +64,8 @@ impl Agent {
 
 impl Made {
     fn of(answer: &Response<Bytes>) -> Self {
-        let call = answer.headers().get("countersign-call").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        let call =
+            answer.headers().get("countersign-call").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
         Self { call, status: answer.status().as_u16(), body }
     }

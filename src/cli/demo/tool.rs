@@ -52,7 +52,8 @@ impl Tool {
     pub(super) async fn start(pages: BTreeMap<&'static str, String>) -> std::io::Result<Arc<Self>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let origin = format!("http://{}", listener.local_addr()?);
-        let tool = Arc::new(Self { origin, door: Mutex::default(), pages, used: Mutex::default(), last: Mutex::default() });
+        let tool =
+            Arc::new(Self { origin, door: Mutex::default(), pages, used: Mutex::default(), last: Mutex::default() });
         tokio::spawn(accept(listener, tool.clone()));
         Ok(tool)
     }
@@ -69,7 +70,9 @@ impl Tool {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let Ok(body) = body.collect().await else { return text(StatusCode::BAD_REQUEST, "the body broke off".to_owned()) };
+        let Ok(body) = body.collect().await else {
+            return text(StatusCode::BAD_REQUEST, "the body broke off".to_owned());
+        };
         let request = Request::from_parts(head, body.to_bytes());
         match self.verify(&request).await {
             Err(why) => text(StatusCode::UNAUTHORIZED, why),
@@ -85,10 +88,13 @@ impl Tool {
 
     /// Whether the token is ours, for this very request, and new.
     async fn verify(&self, request: &Request<Bytes>) -> Result<(), String> {
-        let value = request.headers().get("authorization").and_then(|value| value.to_str().ok()).ok_or("there is no token")?;
+        let value =
+            request.headers().get("authorization").and_then(|value| value.to_str().ok()).ok_or("there is no token")?;
         let token = value.strip_prefix("Bearer ").ok_or("there is no bearer token")?;
         let claims = self.claims(token).await?;
-        let [details] = claims.authorization_details.as_slice() else { return Err("the token does not name one call".to_owned()) };
+        let [details] = claims.authorization_details.as_slice() else {
+            return Err("the token does not name one call".to_owned());
+        };
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let digest = format!("sha-256=:{}:", STANDARD.encode(Digest::of(request.body()).0));
         let checks = [

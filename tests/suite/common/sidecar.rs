@@ -110,7 +110,10 @@ impl Sidecar {
     pub async fn send(&self, request: &str) -> Answer {
         let mut stream = self.begin(request).await;
         let mut bytes = Vec::new();
-        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.expect("an answer").unwrap();
+        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes))
+            .await
+            .expect("an answer")
+            .unwrap();
         Answer::parse(&bytes)
     }
 
@@ -156,7 +159,11 @@ pub async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> V
                 }
             }
         }
-        if waiting.iter().all(|(_, done)| done.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if waiting.iter().all(|(_, done)| done.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     waiting.into_iter().filter_map(|(_, done)| done).collect()
@@ -214,7 +221,11 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     pub fn call(&self) -> CallId {

@@ -66,7 +66,9 @@ impl Vault {
                 let service = service_fn(move |request| {
                     let vault = vault.clone();
                     // A vault goes on with what it was asked even if the one who asked is gone.
-                    async move { Ok::<_, Infallible>(tokio::spawn(async move { vault.answer(request).await }).await.unwrap()) }
+                    async move {
+                        Ok::<_, Infallible>(tokio::spawn(async move { vault.answer(request).await }).await.unwrap())
+                    }
                 });
                 tokio::spawn(async move {
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -105,9 +107,10 @@ impl Vault {
             let ttl = asked["ttl_ms"].as_i64().unwrap_or(0) + if mood == Mood::Overgrants { 3_600_000 } else { 0 };
             return match mood {
                 Mood::Garbles => said(200, "<html>"),
-                Mood::Well | Mood::Overgrants | Mood::KeepsLeases | Mood::Refuses => {
-                    said(200, &json!({ "lease": lease, "secret": format!("CANARY-{lease}"), "ttl_ms": ttl }).to_string())
-                }
+                Mood::Well | Mood::Overgrants | Mood::KeepsLeases | Mood::Refuses => said(
+                    200,
+                    &json!({ "lease": lease, "secret": format!("CANARY-{lease}"), "ttl_ms": ttl }).to_string(),
+                ),
             };
         }
         self.before_revoke.pass().await;
@@ -142,7 +145,8 @@ impl VaultIssuer {
     async fn ask(&self, path: &str, body: Value) -> Result<(u16, Bytes), IssuerError> {
         let unclear = |error: &dyn std::fmt::Display| IssuerError::Unclear(error.to_string());
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let request = Request::post(format!("{}{path}", self.origin)).body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let request =
+            Request::post(format!("{}{path}", self.origin)).body(Full::new(Bytes::from(body.to_string()))).unwrap();
         let answer = client.request(request).await.map_err(|error| unclear(&error))?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.map_err(|error| unclear(&error))?.to_bytes();
@@ -170,11 +174,13 @@ impl Issuer for VaultIssuer {
     fn mint<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
         Box::pin(async move {
             let left = order.plan.expires_at.map_or(Duration::ZERO, |end| end.since(order.now));
-            let (status, body) = self.ask("/mint", json!({ "ttl_ms": u64::try_from(left.as_millis()).unwrap() })).await?;
+            let (status, body) =
+                self.ask("/mint", json!({ "ttl_ms": u64::try_from(left.as_millis()).unwrap() })).await?;
             if status != 200 {
                 return Err(IssuerError::Refused(format!("status {status}: {}", String::from_utf8_lossy(&body))));
             }
-            let answer: Value = serde_json::from_slice(&body).map_err(|error| IssuerError::Unclear(error.to_string()))?;
+            let answer: Value =
+                serde_json::from_slice(&body).map_err(|error| IssuerError::Unclear(error.to_string()))?;
             let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
             Ok(Credential {
                 secret: Secret::new(text("secret")),

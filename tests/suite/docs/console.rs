@@ -99,9 +99,16 @@ impl Session {
         let mut child = self.spawn(&command, &output);
         if is_server(&command) {
             self.servers.push(child);
-            let address = self.names.get(if command.contains("http.server") { "127.0.0.1:9001" } else { "127.0.0.1:7080" }).cloned();
+            let address = self
+                .names
+                .get(if command.contains("http.server") { "127.0.0.1:9001" } else { "127.0.0.1:7080" })
+                .cloned();
             return self.until(&command, |session| {
-                if step.prints.is_empty() { TcpStream::connect(address.as_deref().unwrap()).map_err(|error| error.to_string()).map(drop) } else { session.learn(step, &output) }
+                if step.prints.is_empty() {
+                    TcpStream::connect(address.as_deref().unwrap()).map_err(|error| error.to_string()).map(drop)
+                } else {
+                    session.learn(step, &output)
+                }
             });
         }
         let started = Instant::now();
@@ -114,7 +121,9 @@ impl Session {
             sleep(Duration::from_millis(10));
         }
         if !command.contains(" lineage ") {
-            return self.learn(step, &output).map_err(|printed| format!("`{command}` printed\n{printed}\nand not\n{}", step.prints));
+            return self
+                .learn(step, &output)
+                .map_err(|printed| format!("`{command}` printed\n{printed}\nand not\n{}", step.prints));
         }
         // What nobody waits for is in the lineage a moment later, so such a command may be asked again.
         self.until(&command, |session| {
@@ -128,7 +137,9 @@ impl Session {
         let started = Instant::now();
         loop {
             match fits(self) {
-                Err(printed) if started.elapsed() > PATIENCE / 4 => return Err(format!("`{command}` printed\n{printed}")),
+                Err(printed) if started.elapsed() > PATIENCE / 4 => {
+                    return Err(format!("`{command}` printed\n{printed}"));
+                }
                 Err(_) => sleep(Duration::from_millis(20)),
                 Ok(()) => return Ok(()),
             }
@@ -148,7 +159,13 @@ impl Session {
         let command = if is_server(&command) { format!("exec {command}") } else { command };
         let printed = File::create(output).unwrap();
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(command).current_dir(self.path()).env("PATH", path).env("COUNTERSIGN_LOG", "off").env("NO_COLOR", "1");
+        shell
+            .arg("-c")
+            .arg(command)
+            .current_dir(self.path())
+            .env("PATH", path)
+            .env("COUNTERSIGN_LOG", "off")
+            .env("NO_COLOR", "1");
         shell.stdin(Stdio::null()).stdout(printed.try_clone().unwrap()).stderr(printed).spawn().unwrap()
     }
 
@@ -157,11 +174,18 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Ctrl-C in every terminal.
+    pub fn stop(&mut self) {
+        for mut server in self.servers.drain(..) {
+            interrupt(&mut server);
+        }
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
-        for server in &mut self.servers {
-            interrupt(server);
-        }
+        self.stop();
     }
 }
 

@@ -24,7 +24,8 @@ pub fn described(page: &str) -> BTreeMap<String, BTreeSet<String>> {
     for part in page.split("<!-- fields of ").skip(1) {
         let (name, rest) = part.split_once(" -->").expect("the comment is closed");
         let rows = rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
-        let key = |row: &str| row.strip_prefix("| `").and_then(|row| row.split_once('`')).map(|(key, _)| key.to_owned());
+        let key =
+            |row: &str| row.strip_prefix("| `").and_then(|row| row.split_once('`')).map(|(key, _)| key.to_owned());
         described.insert(name.to_owned(), rows.filter_map(key).collect());
     }
     described

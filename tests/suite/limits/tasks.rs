@@ -168,26 +168,39 @@ fn labels_only_ever_narrow_and_stay_in_their_task() {
 }
 
 #[test]
-fn explicit_and_implicit_tasks_keep_apart() {
+fn explicit_and_implicit_tasks_count_apart() {
     let memory = memory(Vec::new(), ChainRule { max_calls: Some(2), ..ChainRule::default() });
     let explicit = opened(&memory, 1, |task| task.grant = vec![grant(None, None)]);
     let implicit = |workload: &str| memory.task(&nouns::caller("triage", workload), None, nouns::at(0)).unwrap();
-    let (one, two) = (implicit("token:x"), implicit("token:y"));
-    assert_eq!(one.id, implicit("token:x").id, "the same memory each time");
-    assert!(one.id != two.id && one.id != explicit.id);
+    let one = implicit("token:x");
+    assert_eq!(one.id, implicit("token:y").id, "the same memory each time, whatever the agent is proven by");
+    assert_ne!(one.id, explicit.id);
     assert_eq!((one.opened_by, one.grant.len(), one.expires_at), (OpenedBy::Nobody, 0, None));
     for task in [&one, &explicit] {
         for calls in 0..2 {
             let (facts, reservation) = memory.reserve(&call(task, 0)).unwrap();
             assert_eq!((facts.chain.calls, facts.limits.len()), (calls, 0));
             assert_eq!((facts.task.present, facts.task.declared), (task.id == explicit.id, task.id == explicit.id));
-            reservation.spend().take_in(if task.id == one.id { &[Label::Untrusted] } else { &[Label::Private] });
+            drop(reservation.spend());
         }
-        assert_eq!(memory.reserve(&call(task, 0)).unwrap().0.limits.keys().collect::<Vec<_>>(), ["triage.chain.max_calls"]);
+        let over = memory.reserve(&call(task, 0)).unwrap().0;
+        assert_eq!(over.limits.keys().collect::<Vec<_>>(), ["triage.chain.max_calls"]);
     }
-    assert_eq!((labels(&memory, &one), labels(&memory, &explicit), labels(&memory, &two)), (vec!["untrusted"], vec!["private"], vec![]));
-    assert_eq!(memory.reserve(&call(&two, 0)).unwrap().0.chain.calls, 0);
-    // The same workload name under another agent is another workload.
     let theirs = memory.task(&nouns::caller("billing", "token:x"), None, nouns::at(0)).unwrap();
     assert_ne!(theirs.id, one.id);
+}
+
+#[test]
+fn what_an_agent_took_in_goes_with_it_but_not_into_what_a_framework_opens() {
+    let memory = memory(Vec::new(), ChainRule::default());
+    let (before, implicit) = (opened(&memory, 1, |_| {}), memory.task(&nouns::caller("triage", "x"), None, nouns::at(0)).unwrap());
+    admit(&memory, &call(&before, 0)).unwrap().take_in(&[Label::Untrusted]);
+    assert_eq!(labels(&memory, &implicit), ["untrusted"], "from a task to the agent");
+    let own = opened(&memory, 2, |task| task.opened_by = OpenedBy::Agent);
+    assert_eq!(labels(&memory, &own), ["untrusted"], "from the agent to what it opens for itself");
+    assert!(labels(&memory, &opened(&memory, 3, |_| {})).is_empty(), "but a framework's task starts clean");
+    admit(&memory, &call(&implicit, 0)).unwrap().take_in(&[Label::Private]);
+    assert_eq!((labels(&memory, &before), labels(&memory, &implicit)), (vec!["untrusted"], vec!["private", "untrusted"]));
+    let theirs = memory.task(&nouns::caller("billing", "x"), None, nouns::at(0)).unwrap();
+    assert!(!memory.is_untrusted(theirs.id));
 }

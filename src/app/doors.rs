@@ -1,0 +1,160 @@
+//! The two doors: bound, carried, closed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ring::rand::SystemRandom;
+use tokio::runtime;
+use tokio::sync::watch;
+
+use super::{EachBetween, StartError, Walk, secrets};
+use crate::config::{Config, Door};
+use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
+use crate::mediate::Mediator;
+use crate::mint::KeyRing;
+use crate::model::Clock;
+use crate::record::Reader;
+use crate::serve::admin::{Admin, Sources};
+use crate::serve::gateway::Gateway;
+use crate::serve::{Listener, serve};
+use crate::telemetry::Metrics;
+
+/// How long each step on the way to a tool may take.
+const DIAL: Duration = Duration::from_secs(5);
+
+/// What lies behind the agent's door beside the walk.
+pub(super) struct Inside {
+    /// The keys it publishes.
+    pub(super) rings: Vec<Arc<KeyRing>>,
+    /// Where the time comes from.
+    pub(super) clock: Clock,
+    /// Put before the way to the tools.
+    pub(super) upstream: Option<EachBetween<dyn Upstream>>,
+}
+
+/// Doors that are open.
+pub(super) struct Doors {
+    /// The agent's, if it has an address.
+    pub(super) agent: Option<SocketAddr>,
+    /// The admin's, if it has an address.
+    pub(super) admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    admin_door: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+/// Binds both doors before either is opened.
+pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors, StartError> {
+    let door = bind("agent", &config.listen.agent, config.listen.socket_mode)?;
+    let other = bind("admin", &config.listen.admin, 0o600)?;
+    let (agent, admin) = (door.address(), other.address());
+    let tls = tls(roots(), inside.clock.clone()).map_err(|error| StartError::Machine(error.to_string()))?;
+    let dial =
+        Dial { resolver: Resolver::system(), own: agent.into_iter().chain(admin).collect(), tls, patience: DIAL };
+    let (stop, stopped) = watch::channel(false);
+    let shown = Admin::new(sources(config, walk, stopped.clone())?);
+    let admin_door = tokio::spawn(serve(other, Arc::new(shown), walk.metrics.clone(), stopped.clone()));
+    let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let mut workers = Vec::new();
+    for number in 0..count {
+        let mut upstream: Arc<dyn Upstream> = Arc::new(HyperUpstream::new(dial.clone()));
+        if let Some(between) = &inside.upstream {
+            upstream = between(upstream);
+        }
+        let gateway = Gateway {
+            mediator: mediator(walk, upstream),
+            clock: inside.clock.clone(),
+            hosts: host_names(agent, &config.listen.hosts),
+            keys: inside.rings.clone(),
+            random: SystemRandom::new(),
+        };
+        let door = door.share().map_err(|error| StartError::Machine(error.to_string()))?;
+        workers.push(worker(number, door, gateway, walk.metrics.clone(), stopped.clone())?);
+    }
+    Ok(Doors { agent, admin, stop, workers, admin_door })
+}
+
+impl Doors {
+    /// No more connections; calls under way get `patience` and are then `cut`. False if they had to be.
+    pub(super) async fn close(self, patience: Duration, cut: impl FnOnce()) -> bool {
+        self.stop.send_replace(true);
+        let workers = self.workers;
+        let mut drained =
+            tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
+        let by_themselves = tokio::time::timeout(patience, &mut drained).await.is_ok();
+        if !by_themselves {
+            cut();
+            let _ = tokio::time::timeout(patience, drained).await;
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.admin_door).await;
+        by_themselves
+    }
+}
+
+fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
+    let Walk { identify, catalog, memory, policies, rail, issuers, reaper, metrics } = walk.clone();
+    Mediator { identify, catalog, memory, policies, rail, issuers, reaper, upstream, metrics }
+}
+
+fn sources(config: &Config, walk: &Walk, stop: watch::Receiver<bool>) -> Result<Sources, StartError> {
+    let path = config.lineage.path.clone();
+    Ok(Sources {
+        reader: Box::new(move || Reader::open(&path).map_err(|error| error.to_string())),
+        rail: walk.rail.clone(),
+        metrics: walk.metrics.clone(),
+        readers: secrets::readers(config)?,
+        uid: rustix::process::geteuid().as_raw(),
+        stop,
+    })
+}
+
+/// One thread with a runtime of its own: a call never moves between cores, which a shared runtime pays for.
+fn worker(
+    number: usize,
+    door: Listener,
+    gateway: Gateway,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    let machine = |error: io::Error| StartError::Machine(format!("no thread for calls could be started: {error}"));
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(machine)?;
+    let carry = move || {
+        if let Err(error) = runtime.block_on(serve(door, Arc::new(gateway), metrics, stop)) {
+            tracing::error!(%error, "the agent's door has closed");
+        }
+    };
+    std::thread::Builder::new().name(format!("calls-{number}")).spawn(carry).map_err(machine)
+}
+
+fn bind(which: &str, door: &Door, mode: u32) -> Result<Listener, StartError> {
+    let (bound, door) = match door {
+        Door::Tcp(address) => (Listener::tcp(*address), address.to_string()),
+        Door::Unix(path) => (Listener::unix(path, mode), path.display().to_string()),
+    };
+    bound.map_err(|error| StartError::Door { door: format!("{door} ({which})"), error })
+}
+
+/// The `Host` values a door on an address answers to; none named, for a Unix socket.
+fn host_names(address: Option<SocketAddr>, more: &[String]) -> Vec<String> {
+    let Some(address) = address else { return Vec::new() };
+    let port = address.port();
+    let own = [address.to_string(), format!("localhost:{port}")];
+    own.into_iter().chain(more.iter().flat_map(|host| [host.clone(), format!("{host}:{port}")])).collect()
+}
+
+/// The certificate authorities this machine believes. Without any, no TLS connection is made.
+fn roots() -> rustls::RootCertStore {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a store of certificate authorities cannot be read");
+    }
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        tracing::warn!("this machine has no certificate authorities; tools over https cannot be reached");
+    }
+    roots
+}

@@ -1,0 +1,130 @@
+//! An agent as configured: what proves it, what it may call, and how often.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::parsed::{Agent, ConfigError, Rule, named, wrong};
+use super::{AgentFile, ModeFile, PeerFile, PerFile, ProofFile};
+use crate::identify::PeerRule;
+use crate::memory::{ChainRule, LimitRule, Per};
+use crate::model::AgentName;
+
+impl AgentFile {
+    pub(super) fn parse(self, name: &str, tools: &BTreeSet<Arc<str>>, base: &Path) -> Result<Agent, ConfigError> {
+        let key = |rest: &str| format!("agents.{name}.{rest}");
+        let agent = AgentName(named("agents", name)?);
+        if self.identify.is_empty() {
+            return Err(wrong(key("identify"), "nothing would ever prove this agent; list at least one proof"));
+        }
+        let proofs = |list: Vec<ProofFile>, rest: &str| -> Result<Vec<Rule>, ConfigError> {
+            list.into_iter()
+                .enumerate()
+                .map(|(place, proof)| proof.parse(&key(&format!("{rest}.{place}")), base))
+                .collect()
+        };
+        let identify = proofs(self.identify, "identify")?;
+        let open_tasks = proofs(self.open_tasks, "open_tasks")?;
+        if open_tasks.iter().any(|rule| identify.contains(rule)) {
+            return Err(wrong(
+                key("open_tasks"),
+                "the same proof stands under `identify`: an agent that can open its own tasks could declare anything",
+            ));
+        }
+        let unknown = self.tools.iter().find(|tool| !tools.contains(tool.as_str()));
+        if let Some(tool) = unknown {
+            return Err(wrong(key("tools"), format!("there is no `[tools.{tool}]`")));
+        }
+        let ModeFile::Enforce = self.mode;
+        let limits = self.limits.into_iter().enumerate().map(|(place, limit)| {
+            let name = format!("{name}.limits.{place}");
+            if limit.requests == 0 {
+                return Err(wrong(
+                    format!("agents.{name}"),
+                    "a limit of nothing is better said by leaving the tool out",
+                ));
+            }
+            Ok(LimitRule {
+                name,
+                agent: agent.clone(),
+                per: limit.per.into(),
+                requests: limit.requests,
+                window: limit.window.0,
+            })
+        });
+        let chain = ChainRule {
+            max_calls: self.chain.max_calls,
+            max_repeats: self.chain.max_repeats,
+            max_concurrent: self.chain.max_concurrent,
+        };
+        Ok(Agent {
+            limits: limits.collect::<Result<_, _>>()?,
+            name: agent,
+            identify,
+            open_tasks,
+            tools: self.tools.iter().map(|tool| tool.as_str().into()).collect(),
+            groups: self
+                .groups
+                .iter()
+                .map(|group| named("groups", group).map(|group| group.to_string()))
+                .collect::<Result<_, _>>()?,
+            intent: self.intent,
+            chain,
+        })
+    }
+}
+
+impl From<PerFile> for Per {
+    fn from(per: PerFile) -> Self {
+        match per {
+            PerFile::Agent => Self::Agent,
+            PerFile::Task => Self::Task,
+            PerFile::Tool => Self::Tool,
+            PerFile::Action => Self::Action,
+            PerFile::Workload => Self::Workload,
+        }
+    }
+}
+
+impl ProofFile {
+    fn parse(self, key: &str, base: &Path) -> Result<Rule, ConfigError> {
+        match self {
+            Self::Peer(peer) => peer.parse(key, base).map(Rule::Peer),
+            Self::Token(secret) => Ok(Rule::Token(secret.parse(base))),
+            Self::All(proofs) if proofs.len() < 2 => Err(wrong(key, "`all` is for two proofs or more")),
+            Self::All(proofs) => {
+                proofs.into_iter().map(|proof| proof.parse(key, base)).collect::<Result<_, _>>().map(Rule::All)
+            }
+        }
+    }
+}
+
+/// Programs that run other people's scripts: as proofs, they prove nothing but themselves.
+const INTERPRETERS: [&str; 14] =
+    ["python", "node", "nodejs", "deno", "bun", "ruby", "perl", "php", "java", "bash", "sh", "dash", "zsh", "lua"];
+
+impl PeerFile {
+    fn parse(self, key: &str, base: &Path) -> Result<PeerRule, ConfigError> {
+        let rule = PeerRule {
+            uid: self.uid,
+            gid: self.gid,
+            exe: self.exe.map(|exe| base.join(exe)),
+            sha256: self.sha256,
+            cgroup: self.cgroup,
+            unit: self.unit,
+            script: self.script.map(|script| base.join(script)),
+        };
+        if rule == PeerRule::default() {
+            return Err(wrong(key, "an empty `peer` would prove anybody; name a `uid`, `unit`, `exe` …"));
+        }
+        let program = rule.exe.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+        let program = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        if INTERPRETERS.contains(&program) && rule.unit.is_none() && rule.cgroup.is_none() && rule.script.is_none() {
+            return Err(wrong(
+                key,
+                format!("`{program}` runs anybody's script; add `unit`, `cgroup` or `script` to tell which"),
+            ));
+        }
+        Ok(rule)
+    }
+}
