@@ -63,7 +63,7 @@ impl Mediator {
             Ok(recorded) => recorded,
             Err(refusal) => return Err(self.refuse(refusal, known)),
         };
-        let (call, task) = (recorded.call.id, recorded.call.task.id);
+        let (call, task) = (recorded.call().id, recorded.call().task.id);
         let answer = self.carry_out(recorded, hangup).await;
         self.metrics.permitted(answer.as_ref().err().map(Refusal::code));
         answer.map_err(|why| {

@@ -51,7 +51,7 @@ impl Memory {
         self.tasks.close(id)
     }
 
-    /// Whether a task has taken in something untrusted.
+    /// Whether a task has taken in something untrusted. One that is over counts as if it had.
     pub fn is_untrusted(&self, id: TaskId) -> bool {
         self.tasks.is_untrusted(id)
     }

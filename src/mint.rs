@@ -137,9 +137,9 @@ impl Issuers {
 
 /// Mints for a call whose verdict stands on the rail, and for no other.
 pub async fn mint(issuers: &Issuers, recorded: Recorded, reaper: &Arc<Reaper>) -> Result<Lease, Error> {
-    let issuer = issuers.get(&recorded.plan.issuer).ok_or(Error::Missing)?.clone();
-    let now = recorded.open.rail().now();
-    let (position, plan, asked) = (recorded.position, recorded.plan.clone(), recorded.plan.expires_at);
+    let issuer = issuers.get(&recorded.plan().issuer).ok_or(Error::Missing)?.clone();
+    let now = recorded.now();
+    let (position, plan, asked) = (recorded.position(), recorded.plan().clone(), recorded.plan().expires_at);
     let mut lease = Lease::begin(recorded, issuer.clone(), reaper.clone());
     let order = Order { call: lease.call(), scope: lease.scope(), plan: &plan, position, now };
     let minted = tokio::time::timeout(issuers.deadline, issuer.mint(order)).await;

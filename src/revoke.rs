@@ -27,7 +27,7 @@ pub struct Lease {
 impl Lease {
     /// Before the issuer is asked: from here on a credential may exist.
     pub fn begin(recorded: Recorded, issuer: Arc<dyn Issuer>, reaper: Arc<Reaper>) -> Self {
-        let Recorded { call, scope, slot, plan, mut open, position: _, policies: _ } = recorded;
+        let (call, scope, slot, plan, mut open) = recorded.into_parts();
         open.minting();
         let rail = open.rail().clone();
         let debt = Debt { open, issuer, plan, state: State::Perhaps };
@@ -60,9 +60,16 @@ impl Lease {
 
     /// The issuer gave this.
     pub fn hold(&mut self, credential: Credential) {
-        if let Some(debt) = &mut self.live.debt {
-            debt.open.minted(credential.expires_at);
-            debt.state = State::Held(credential.handle);
+        match (&mut self.live.debt, credential.handle) {
+            (Some(debt), Handle::Nothing) => {
+                debt.state = State::Absent;
+                debt.open.not_minted();
+            }
+            (Some(debt), handle @ (Handle::Named(_) | Handle::Sealed(_))) => {
+                debt.open.minted(credential.expires_at);
+                debt.state = State::Held(handle);
+            }
+            (None, _) => {}
         }
         self.lent = Some((credential.secret, credential.placement));
     }

@@ -18,10 +18,14 @@ mod store {
 mod suite {
     mod architecture;
     mod common;
+    mod configuration;
     mod crash;
     mod demo;
     mod docs;
     mod gateway;
+    mod limits;
+    mod policies;
     mod promises;
+    mod understanding;
     mod walk;
 }

@@ -20,8 +20,8 @@ pub struct Used {
 impl Used {
     /// Of a process that runs now. What cannot be read counts as nothing.
     pub fn of(pid: u32) -> Self {
-        let mut used = Self::default();
-        used.process = stat(&format!("/proc/{pid}/stat")).map_or(0.0, |(_, seconds)| seconds);
+        let process = stat(&format!("/proc/{pid}/stat")).map_or(0.0, |(_, seconds)| seconds);
+        let mut used = Self { process, ..Self::default() };
         for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let path = entry.path().display().to_string();
             if let Some((name, seconds)) = stat(&format!("{path}/stat")) {

@@ -94,6 +94,8 @@ struct Subject {
 /// What serves while a run lasts.
 #[derive(Default)]
 struct Cast {
+    folder: PathBuf,
+    upstream: u16,
     subjects: Vec<Subject>,
     servers: Vec<Server>,
 }
@@ -119,23 +121,23 @@ impl Plan {
     }
 
     fn start(&self, folder: &Path, tell: &mut dyn FnMut(&str)) -> Result<Cast> {
-        let mut cast = Cast::default();
         let upstream = Server::start(role(Core::Other, &["upstream"])?)?;
         let at = upstream.port;
+        let mut cast = Cast { folder: folder.to_owned(), upstream: at, ..Cast::default() };
         cast.plain("direct", upstream, 200, &self.connections);
         let bare = Server::start(role(Core::Measured, &["bare", &format!("127.0.0.1:{at}")])?)?;
         cast.plain("bare", bare, 200, &self.connections);
         let most = self.connections.last().copied().into_iter().collect::<Vec<_>>();
         for (name, setup) in WALKS {
-            self.sidecar(&mut cast, folder, at, (name, &setup), &self.connections)?;
+            self.sidecar(&mut cast, (name, &setup), &self.connections)?;
         }
         for (name, setup) in RULES {
-            self.sidecar(&mut cast, folder, at, (name, &setup), &most)?;
+            self.sidecar(&mut cast, (name, &setup), &most)?;
         }
         if self.wants("denied") {
             let refusal = Server::start(role(Core::Measured, &["refusal"])?)?;
             cast.plain("bare refusal", refusal, 403, &most);
-            self.sidecar(&mut cast, folder, at, (LOGGING.0, &LOGGING.1), &[])?;
+            self.sidecar(&mut cast, (LOGGING.0, &LOGGING.1), &[])?;
             cast.denied("full, jwt", "denied", &most);
             cast.denied(LOGGING.0, "denied, logged", &most);
         }
@@ -147,20 +149,13 @@ impl Plan {
         self.only.is_empty() || self.only.iter().any(|only| name.contains(only.as_str()))
     }
 
-    fn sidecar(
-        &self,
-        cast: &mut Cast,
-        folder: &Path,
-        upstream: u16,
-        (name, setup): (&str, &Setup),
-        connections: &[usize],
-    ) -> Result<()> {
+    fn sidecar(&self, cast: &mut Cast, (name, setup): (&str, &Setup), connections: &[usize]) -> Result<()> {
         let measured = !connections.is_empty();
         if measured && !self.wants(name) {
             return Ok(());
         }
-        let own = folder.join(name.replace([' ', ','], "-"));
-        let sidecar = Sidecar::start(&self.program, &own, upstream, setup).with_context(|| name.to_owned())?;
+        let own = cast.folder.join(name.replace([' ', ','], "-"));
+        let sidecar = Sidecar::start(&self.program, &own, cast.upstream, setup).with_context(|| name.to_owned())?;
         cast.subjects.push(Subject {
             name: name.to_owned(),
             port: sidecar.server.port,

@@ -100,7 +100,7 @@ kind = "{issuer}"
     for number in 0..setup.others {
         let _ = write!(
             text,
-            "[agents.other-{number}]\nidentify = [{{ peer = {{ uid = {} }} }}]\ntools = [\"tracker\"]\ngroups = [\"support\"]\n",
+            "[agents.other-{number}]\nidentify = [{{ peer = {{ uid = {} }} }}]\ntools = [\"tracker\"]\ngroups = [\"support\"]\nintent = \"never\"\n",
             100_000 + number
         );
     }

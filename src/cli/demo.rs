@@ -64,8 +64,7 @@ async fn play(arguments: &DemoArguments, folder: &Path) -> Result<Exit, Failure>
     if arguments.keep && acts.is_ok() {
         let admin = running.admin.map_or_else(String::new, |admin| admin.to_string());
         print::kept(&stage.door, &admin, folder);
-        // Until Ctrl-C, or for good.
-        let _ = tokio::signal::ctrl_c().await;
+        super::serve::told_to_stop().await?;
     }
     let vkey = running.vkey.clone();
     running.stop().await;

@@ -37,7 +37,7 @@ pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
     })
 }
 
-async fn told_to_stop() -> Result<(), Failure> {
+pub(super) async fn told_to_stop() -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Away(format!("signals cannot be received: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

@@ -109,10 +109,10 @@ impl Tasks {
         Some(live.task.clone())
     }
 
-    /// Whether a task has taken in something untrusted.
+    /// Whether a task has taken in something untrusted. One that is over counts as if it had.
     pub fn is_untrusted(&self, id: TaskId) -> bool {
         let live = lock(&self.index).by_id.get(&id).cloned();
-        live.is_some_and(|live| lock(&live.state).labels.contains(&Label::Untrusted))
+        live.is_none_or(|live| lock(&live.state).labels.contains(&Label::Untrusted))
     }
 
     /// Ends every task and cuts every call: the sidecar stops.

@@ -7,7 +7,7 @@ use super::event::{AnswerNote, CredentialNote, CredentialPlan, Ended, Event, Rec
 use super::{Lineage, OpenCall, Unavailable, account};
 use crate::judge::Permit;
 use crate::memory::Slot;
-use crate::model::{Answered, Call, CallId, Clock, Digest, Ending, Revocation, Scope, TaskId, Timestamp};
+use crate::model::{Answered, Call, CallId, Clock, Ending, Revocation, Scope, TaskId, Timestamp};
 
 /// The way onto the lineage that the walk takes: it waits no longer than the deadline, and leaves nothing open.
 pub struct Rail {
@@ -47,7 +47,6 @@ impl Rail {
     pub async fn permit(self: &Arc<Self>, permit: Permit, plan: CredentialPlan) -> Result<Recorded, Unavailable> {
         let record = account::permitted(&permit, plan.clone(), self.now());
         let position = self.commit(record).await?;
-        let policies = permit.policies();
         let (call, scope, slot) = permit.spend();
         let open = Open {
             rail: self.clone(),
@@ -61,7 +60,7 @@ impl Rail {
             },
             written: false,
         };
-        Ok(Recorded { call, scope, slot, position, policies, plan, open })
+        Ok(Recorded { call, scope, slot, position, plan, open })
     }
 
     /// A call that an earlier run of the sidecar left open.
@@ -80,20 +79,40 @@ impl Rail {
 /// The proof that a call was permitted and that this stands on the rail. Only [`Rail::permit`] builds one, after the
 /// commit; dropping it writes the call's ending.
 pub struct Recorded {
+    call: Call,
+    scope: Scope,
+    slot: Slot,
+    position: u64,
+    plan: CredentialPlan,
+    open: Open,
+}
+
+impl Recorded {
     /// The call as it was judged.
-    pub call: Call,
-    /// What a credential for it may be.
-    pub scope: Scope,
-    /// Its place in its task.
-    pub slot: Slot,
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
     /// Its record's place in the tree.
-    pub position: u64,
-    /// What was loaded when it was judged.
-    pub policies: Digest,
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     /// What will be minted.
-    pub plan: CredentialPlan,
-    /// The ending that is still to be written.
-    pub open: Open,
+    pub fn plan(&self) -> &CredentialPlan {
+        &self.plan
+    }
+
+    /// The time, as the rail has it.
+    pub fn now(&self) -> Timestamp {
+        self.open.rail.now()
+    }
+
+    /// What it proves, for whoever goes on with it: the call, what a credential for it may be, its place in its task,
+    /// what will be minted, and the ending that is still to be written.
+    pub fn into_parts(self) -> (Call, Scope, Slot, CredentialPlan, Open) {
+        (self.call, self.scope, self.slot, self.plan, self.open)
+    }
 }
 
 /// A permitted call whose ending is still to be written. Dropping it writes what is known by then.

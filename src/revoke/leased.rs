@@ -1,15 +1,18 @@
 //! The answer on its way back, with the lease it holds until its last byte.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::{Lease, Live};
 use crate::memory::Slot;
-use crate::model::{Answered, BoxFuture, Digest, Ending};
+use crate::model::{Answered, Digest, Ending};
 
 pin_project_lite::pin_project! {
     /// A body that owes its call an ending: completed with the last byte, failed with an error, expired at its
@@ -18,12 +21,20 @@ pin_project_lite::pin_project! {
         #[pin]
         body: B,
         deadline: Instant,
-        over: tokio::sync::watch::Receiver<Option<Ending>>,
-        cut: Option<BoxFuture<'static, Ending>>,
-        owed: Option<Owed>,
+        over: watch::Receiver<Option<Ending>>,
+        state: Arc<Mutex<State>>,
+        watcher: Option<Watcher>,
     }
 }
 
+/// What the body and its watcher share.
+struct State {
+    owed: Option<Owed>,
+    cut: Option<Ending>,
+    waker: Option<Waker>,
+}
+
+/// What is owed once the answer is over, however far it came.
 struct Owed {
     live: Live,
     #[expect(dead_code, reason = "held until the answer is over")]
@@ -32,6 +43,10 @@ struct Owed {
     bytes: u64,
     digest: ring::digest::Context,
 }
+
+/// Ends the call at its deadline or with its task, even while an agent that does not read keeps the body from being
+/// asked for more. Started only for an answer that does not come in one piece.
+struct Watcher(AbortHandle);
 
 /// Why an answer broke off. The agent sees a broken connection; the record says why.
 #[derive(Debug, thiserror::Error)]
@@ -44,18 +59,19 @@ impl<B: Body> Leased<B> {
         let over = lease.over();
         let (slot, live) = lease.head_came();
         let owed = Owed { live, slot, status, bytes: 0, digest: ring::digest::Context::new(&ring::digest::SHA256) };
-        let ended = body.is_end_stream();
-        let mut leased = Self { body, deadline, over, cut: None, owed: Some(owed) };
-        if ended {
-            leased.owed.take().into_iter().for_each(|owed| owed.end(Ending::Completed));
+        let mut state = State { owed: Some(owed), cut: None, waker: None };
+        if body.is_end_stream() {
+            state.end(Ending::Completed);
         }
-        leased
+        Self { body, deadline, over, state: Arc::new(Mutex::new(state)), watcher: None }
     }
 }
 
-impl Owed {
-    fn end(mut self, ending: Ending) {
-        self.live.ending = ending;
+impl State {
+    fn end(&mut self, ending: Ending) {
+        if let Some(mut owed) = self.owed.take() {
+            owed.live.ending = ending;
+        }
     }
 }
 
@@ -65,6 +81,29 @@ impl Drop for Owed {
         let mut digest = Digest([0; 32]);
         digest.0.copy_from_slice(self.digest.clone().finish().as_ref());
         self.live.answered = Some(Answered { status: self.status, bytes: self.bytes, digest });
+    }
+}
+
+impl Watcher {
+    fn start(state: &Arc<Mutex<State>>, deadline: Instant, over: watch::Receiver<Option<Ending>>) -> Self {
+        let state = Arc::downgrade(state);
+        let watching = tokio::spawn(async move {
+            let ending = cut(deadline, over).await;
+            let Some(state) = state.upgrade() else { return };
+            let mut state = lock(&state);
+            state.cut = Some(ending);
+            state.end(ending);
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        });
+        Self(watching.abort_handle())
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -78,39 +117,50 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut this = self.project();
-        loop {
-            let Some(owed) = this.owed.as_mut() else { return Poll::Ready(None) };
-            let ending = match this.body.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers may carry anything past every check, so they end here.
-                    let Ok(data) = frame.into_data() else { continue };
+        let polled = loop {
+            match this.body.as_mut().poll_frame(cx) {
+                // Trailers may carry anything past every check, so they end here.
+                Poll::Ready(Some(Ok(frame))) if !frame.is_data() => {}
+                polled => break polled,
+            }
+        };
+        let mut state = lock(this.state);
+        if let Some(ending) = state.cut {
+            return Poll::Ready(Some(Err(Box::new(Cut(ending)))));
+        }
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                if let Some(owed) = &mut state.owed {
                     owed.bytes = owed.bytes.saturating_add(data.len() as u64);
                     owed.digest.update(&data);
-                    if this.body.is_end_stream() {
-                        this.owed.take().into_iter().for_each(|owed| owed.end(Ending::Completed));
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Poll::Ready(None) => {
-                    this.owed.take().into_iter().for_each(|owed| owed.end(Ending::Completed));
-                    return Poll::Ready(None);
+                if this.body.is_end_stream() {
+                    state.end(Ending::Completed);
+                } else {
+                    this.watcher.get_or_insert_with(|| Watcher::start(this.state, *this.deadline, this.over.clone()));
                 }
-                Poll::Ready(Some(Err(error))) => {
-                    this.owed.take().into_iter().for_each(|owed| owed.end(Ending::Failed));
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-                Poll::Pending => {
-                    let cut = this.cut.get_or_insert_with(|| Box::pin(cut(*this.deadline, this.over.clone())));
-                    std::task::ready!(cut.as_mut().poll(cx))
-                }
-            };
-            this.owed.take().into_iter().for_each(|owed| owed.end(ending));
-            return Poll::Ready(Some(Err(Box::new(Cut(ending)))));
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Poll::Ready(None) => {
+                state.end(Ending::Completed);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                state.end(Ending::Failed);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Pending => {
+                state.waker = Some(cx.waker().clone());
+                this.watcher.get_or_insert_with(|| Watcher::start(this.state, *this.deadline, this.over.clone()));
+                Poll::Pending
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.owed.is_none()
+        let state = lock(&self.state);
+        state.owed.is_none() && state.cut.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -119,7 +169,7 @@ where
 }
 
 /// Resolves when the call has to end before its answer does, with the ending.
-pub async fn cut(deadline: Instant, mut over: tokio::sync::watch::Receiver<Option<Ending>>) -> Ending {
+pub async fn cut(deadline: Instant, mut over: watch::Receiver<Option<Ending>>) -> Ending {
     let task_over = async {
         let ending = over.wait_for(Option::is_some).await.map(|ending| *ending);
         match ending {
@@ -132,4 +182,8 @@ pub async fn cut(deadline: Instant, mut over: tokio::sync::watch::Receiver<Optio
         ending = task_over => ending,
         () = tokio::time::sleep_until(deadline) => Ending::Expired,
     }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,6 +2,7 @@
 
 pub mod gate;
 pub mod invariants;
+pub mod nouns;
 pub mod sidecar;
 pub mod tool;
 pub mod vault;

@@ -65,7 +65,10 @@ fn a_configuration_without_a_mistake_is_read() {
     assert_eq!(agent.open_tasks, [Rule::Token(SecretFrom::File("/etc/countersign/framework.token".into()))]);
     assert_eq!((agent.limits[0].name.as_str(), agent.limits[0].requests), ("triage.limits.0", 20));
     let tool = &config.tools[0].tool;
-    assert_eq!((tool.origin().as_str(), tool.base_path.as_str(), tool.max_body), ("https://api.example.com", "/v2", 10 << 20));
+    assert_eq!(
+        (tool.origin().as_str(), tool.base_path.as_str(), tool.max_body),
+        ("https://api.example.com", "/v2", 10 << 20)
+    );
     assert!(parse("").unwrap().agents.is_empty());
 }
 
@@ -77,10 +80,16 @@ fn other_ways_of_writing_it_are_fine_too() {
         (IDENTIFY, "identify = [{ peer = { exe = \"/usr/bin/python3.13\", unit = \"triage.service\" } }]"),
         (IDENTIFY, "identify = [{ peer = { exe = \"/usr/bin/node\", script = \"agent.js\" } }]"),
         (IDENTIFY, "identify = [{ peer = { exe = \"/usr/bin/curl\" } }]"),
-        (IDENTIFY, "identify = [{ all = [{ peer = { uid = 1 } }, { token = { env = \"TRIAGE\" } }] }, { token = { systemd = \"t\" } }]"),
+        (
+            IDENTIFY,
+            "identify = [{ all = [{ peer = { uid = 1 } }, { token = { env = \"TRIAGE\" } }] }, { token = { systemd = \"t\" } }]",
+        ),
         (OPEN, ""),
         (UPSTREAM, "upstream = \"http://10.1.2.3:8080\"\nplaintext = true\nnetworks = [\"10.0.0.0/8\"]"),
-        (UPSTREAM, "upstream = \"https://[fd00::1]:8443/\"\nnetworks = [\"fd00::/8\"]\nmax_call = \"1h\"\nmax_body = \"64KiB\""),
+        (
+            UPSTREAM,
+            "upstream = \"https://[fd00::1]:8443/\"\nnetworks = [\"fd00::/8\"]\nmax_call = \"1h\"\nmax_body = \"64KiB\"",
+        ),
         ("kind = \"jwt\"", "kind = \"static\"\nsecret = { env = \"KEY\" }\nheader = \"x-api-key\""),
         ("kind = \"jwt\"", "kind = \"none\""),
     ] {
@@ -144,19 +153,47 @@ fn what_makes_no_sense_is_told_under_its_key() {
         ("issuer = \"calls\"", "issuer = \"corp\"", ["`tools.tracker.issuer`", "[issuers.corp]"]),
         (UPSTREAM, "upstream = \"http://10.1.2.3\"", ["`tools.tracker.upstream`", "plaintext = true"]),
         (UPSTREAM, "upstream = \"http://10.1.2.3\"\nplaintext = true", ["`tools.tracker.upstream`", "networks"]),
-        (UPSTREAM, "upstream = \"http://10.1.2.3\"\nnetworks = [\"10.0.0.0/8\"]", ["`tools.tracker.upstream`", "plaintext = true"]),
+        (
+            UPSTREAM,
+            "upstream = \"http://10.1.2.3\"\nnetworks = [\"10.0.0.0/8\"]",
+            ["`tools.tracker.upstream`", "plaintext = true"],
+        ),
         (UPSTREAM, "upstream = \"https://10.1\"", ["`tools.tracker.upstream`", "`10.1`"]),
         (UPSTREAM, "upstream = \"https://u:p@a.example\"", ["`tools.tracker.upstream`", "user"]),
-        (UPSTREAM, "upstream = \"https://a.example\"\nnetworks = [\"10.0.0.1/8\"]", ["`tools.tracker.networks`", "`10.0.0.1/8`"]),
+        (
+            UPSTREAM,
+            "upstream = \"https://a.example\"\nnetworks = [\"10.0.0.1/8\"]",
+            ["`tools.tracker.networks`", "`10.0.0.1/8`"],
+        ),
         (UPSTREAM, "upstream = \"https://a.example\"\nmax_call = \"2h\"", ["`tools.tracker.max_call`", "hour"]),
-        (UPSTREAM, "upstream = \"https://a.example\"\nrequest_headers = [\"Authorization\"]", ["`tools.tracker.request_headers`", "authorization"]),
-        (UPSTREAM, "upstream = \"https://a.example\"\nanswer_headers = [\"x y\"]", ["`tools.tracker.answer_headers`", "`x y`"]),
+        (
+            UPSTREAM,
+            "upstream = \"https://a.example\"\nrequest_headers = [\"Authorization\"]",
+            ["`tools.tracker.request_headers`", "authorization"],
+        ),
+        (
+            UPSTREAM,
+            "upstream = \"https://a.example\"\nanswer_headers = [\"x y\"]",
+            ["`tools.tracker.answer_headers`", "`x y`"],
+        ),
         (IDENTIFY, "identify = []", ["`agents.triage.identify`", "at least one"]),
         (IDENTIFY, "identify = [{ peer = {} }]", ["`agents.triage.identify.0`", "anybody"]),
         (IDENTIFY, "identify = [{ all = [{ peer = { uid = 1 } }] }]", ["`agents.triage.identify.0`", "two proofs"]),
-        (IDENTIFY, "identify = [{ peer = { exe = \"/usr/bin/python3.13\" } }]", ["`agents.triage.identify.0`", "`script`"]),
-        (IDENTIFY, "identify = [{ peer = { uid = 7 } }, { peer = { exe = \"/bin/sh\", uid = 7 } }]", ["`agents.triage.identify.1`", "`sh`"]),
-        (IDENTIFY, "identify = [{ token = { file = \"framework.token\" } }]", ["`agents.triage.open_tasks`", "identify"]),
+        (
+            IDENTIFY,
+            "identify = [{ peer = { exe = \"/usr/bin/python3.13\" } }]",
+            ["`agents.triage.identify.0`", "`script`"],
+        ),
+        (
+            IDENTIFY,
+            "identify = [{ peer = { uid = 7 } }, { peer = { exe = \"/bin/sh\", uid = 7 } }]",
+            ["`agents.triage.identify.1`", "`sh`"],
+        ),
+        (
+            IDENTIFY,
+            "identify = [{ token = { file = \"framework.token\" } }]",
+            ["`agents.triage.open_tasks`", "identify"],
+        ),
         (OPEN, "open_tasks = [{ peer = { uid = 1000 } }]", ["`agents.triage.open_tasks`", "identify"]),
         ("requests = 20", "requests = 0", ["`agents.triage.limits.0`", "nothing"]),
         (AGENT_DOOR, "agent = \"0.0.0.0:7080\"", ["`listen.agent`", "loopback"]),
@@ -176,10 +213,18 @@ fn what_makes_no_sense_is_told_under_its_key() {
 fn a_name_that_could_be_mistaken_is_refused_under_its_table() {
     let long = "a".repeat(65);
     for name in ["Triage", "tri age", "-x", "_x", "\\\"", "a/b", "a.b", "ä", "", "..", "a\\nb", &long] {
-        for (table, from) in [("agents", "[agents.triage]"), ("tools", "[tools.tracker]"), ("issuers", "[issuers.calls]")] {
-            let text = format!("{GOOD}\n[{table}.\"{name}\"]\n{}", GOOD.split_once(from).unwrap().1.split("\n[").next().unwrap());
+        for (table, from) in
+            [("agents", "[agents.triage]"), ("tools", "[tools.tracker]"), ("issuers", "[issuers.calls]")]
+        {
+            let text = format!(
+                "{GOOD}\n[{table}.\"{name}\"]\n{}",
+                GOOD.split_once(from).unwrap().1.split("\n[").next().unwrap()
+            );
             let told = parse(&text).expect_err(&text);
-            assert!(told.starts_with(&format!("`{table}.")) && told.contains("a name has up to 64"), "{table} {name}: {told}");
+            assert!(
+                told.starts_with(&format!("`{table}.")) && told.contains("a name has up to 64"),
+                "{table} {name}: {told}"
+            );
         }
     }
     for name in ["oauth", "access", "calls"] {

@@ -74,7 +74,7 @@ async fn a_refusal_is_helpful_until_the_task_has_read_a_strangers_words() {
     assert!(page.body.contains("a rule says no"));
     assert_eq!(sidecar.send(READ).await.status, 200);
     let terse = sidecar.send(write).await;
-    assert_eq!(members(&terse), ["code", "decision", "instance", "retryable"]);
+    assert_eq!(members(&terse), ["instance", "code", "decision", "retryable"]);
     invariants::hold(&mut sidecar).await;
 }
 

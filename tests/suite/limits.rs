@@ -18,7 +18,13 @@ const CALLS: usize = 1_000;
 
 /// A limit of `triage`.
 fn limit(place: usize, per: Per, requests: u64, window_ms: u64) -> LimitRule {
-    LimitRule { name: format!("triage.limits.{place}"), agent: nouns::agent("triage"), per, requests, window: Duration::from_millis(window_ms) }
+    LimitRule {
+        name: format!("triage.limits.{place}"),
+        agent: nouns::agent("triage"),
+        per,
+        requests,
+        window: Duration::from_millis(window_ms),
+    }
 }
 
 fn memory(limits: Vec<LimitRule>, chain: ChainRule) -> Memory {
@@ -98,7 +104,9 @@ fn of_a_thousand_calls_at_once_a_chain_of_ten_admits_ten() {
 fn of_a_thousand_calls_at_once_a_grant_of_ten_declares_ten() {
     for round in 0..30 {
         let memory = memory(Vec::new(), ChainRule::default());
-        let task = opened(&memory, 1, |task| task.grant = vec![Grant { action: "github/issues.get".into(), resource: None, max: Some(10) }]);
+        let task = opened(&memory, 1, |task| {
+            task.grant = vec![Grant { action: "github/issues.get".into(), resource: None, max: Some(10) }]
+        });
         let made = made_at_once(|_| {
             let (facts, reservation) = memory.reserve(&call(&task, 0)).unwrap();
             facts.task.declared.then(|| reservation.spend())

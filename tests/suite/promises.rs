@@ -211,6 +211,22 @@ async fn an_answer_that_never_comes_expires_and_is_revoked() {
 }
 
 #[tokio::test]
+async fn an_agent_that_stops_reading_does_not_keep_its_call_open() {
+    let wanted = Wanted { tool: "max_call = \"500ms\"", lifetime: Lifetime::End, ..Wanted::default() };
+    let mut sidecar = Sidecar::start(wanted, Seams::default()).await;
+    sidecar.tool.in_body.close();
+    sidecar.tool.flood();
+    let stream = sidecar.begin(READ).await;
+    sidecar.tool.in_body.reached(1).await;
+    sidecar.tool.in_body.release();
+    let stories = sidecar.wait_for("ended", 1).await;
+    assert_eq!(stories[0].last("ended").unwrap().entry["ending"], "expired");
+    assert_eq!(sidecar.vault.live(), 0);
+    drop(stream);
+    invariants::hold(&mut sidecar).await;
+}
+
+#[tokio::test]
 async fn stopping_cuts_what_does_not_end_by_itself() {
     let mut sidecar = Sidecar::usual().await;
     sidecar.tool.before_head.close();

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use countersign::model::{Argument, Call, CallId, Content, Effect, Evidence, Grant, Incoming, IntentSource, Label, Peer, Task};
+use countersign::model::{
+    Argument, Call, CallId, Content, Effect, Evidence, Grant, Incoming, IntentSource, Label, Peer, Task,
+};
 use countersign::understand::{Catalog, Error, ToolCatalog, understand};
 use http::{HeaderValue, Method, Request};
 use proptest::prelude::*;
@@ -75,7 +77,8 @@ impl<'a> Sent<'a> {
         }
         let evidence = Evidence { peer: Arc::new(Peer::Remote("192.0.2.7:9".parse().unwrap())), bearer: None };
         let request = request.body(Bytes::copy_from_slice(self.body)).unwrap();
-        let incoming = Incoming { id: CallId::new(nouns::at(7), [3; 10]), received_at: nouns::at(7), evidence, request };
+        let incoming =
+            Incoming { id: CallId::new(nouns::at(7), [3; 10]), received_at: nouns::at(7), evidence, request };
         understand(incoming, nouns::caller("triage", "token:x"), Arc::new(task), &catalog())
     }
 
@@ -96,26 +99,44 @@ impl<'a> Sent<'a> {
 /// Triage has `tracker`; `ledger` is another agent's.
 fn catalog() -> Catalog {
     let tool = |name: &str| ToolCatalog::parse(nouns::tool(name), TRACKER).unwrap();
-    let may = |name: &str, tools: &[&str]| (nouns::agent(name), tools.iter().map(|tool| Arc::from(*tool)).collect::<BTreeSet<_>>());
-    Catalog::new(vec![tool("tracker"), tool("ledger")], BTreeMap::from([may("triage", &["tracker"]), may("billing", &["ledger"])]))
+    let may = |name: &str, tools: &[&str]| {
+        (nouns::agent(name), tools.iter().map(|tool| Arc::from(*tool)).collect::<BTreeSet<_>>())
+    };
+    Catalog::new(
+        vec![tool("tracker"), tool("ledger")],
+        BTreeMap::from([may("triage", &["tracker"]), may("billing", &["ledger"])]),
+    )
 }
 
 #[test]
 fn a_call_is_what_its_method_path_query_and_body_say() {
-    let call = Sent::json("/tracker/repos/octo/hello%20world/issues?dry=1", r#"{"title":"caf\u00e9","body":"…"}"#).read().unwrap();
-    assert_eq!((&*call.action.tool, &*call.action.name, call.action.effect), ("tracker", "tracker/issues.create", Effect::Write));
+    let call = Sent::json("/tracker/repos/octo/hello%20world/issues?dry=1", r#"{"title":"caf\u00e9","body":"…"}"#)
+        .read()
+        .unwrap();
+    assert_eq!(
+        (&*call.action.tool, &*call.action.name, call.action.effect),
+        ("tracker", "tracker/issues.create", Effect::Write)
+    );
     assert_eq!(call.action.resource, "tracker/octo/hello world");
-    let expected = [("owner", "octo"), ("title", "café")].map(|(name, value)| (Arc::from(name), Argument::Text(value.to_owned())));
+    let expected =
+        [("owner", "octo"), ("title", "café")].map(|(name, value)| (Arc::from(name), Argument::Text(value.to_owned())));
     assert_eq!(call.action.arguments, BTreeMap::from(expected));
-    assert_eq!(serde_json::to_value(&call.details).unwrap(), serde_json::json!({ "repositories": ["hello world"], "permissions": { "issues": "write" }, "once": true }));
+    assert_eq!(
+        serde_json::to_value(&call.details).unwrap(),
+        serde_json::json!({ "repositories": ["hello world"], "permissions": { "issues": "write" }, "once": true })
+    );
     assert_eq!(call.target, "/repos/octo/hello%20world/issues?dry=1");
     assert_eq!((call.id, call.received_at), (CallId::new(nouns::at(7), [3; 10]), nouns::at(7)));
 
     let list = Sent::get("/tracker/repos/octo/hello/issues?state=open&page=-3&other=a&other=b").read().unwrap();
     assert_eq!((&*list.action.name, &*list.action.yields), ("tracker/issues.list", &[Label::Untrusted][..]));
-    let expected = [("state", Argument::Text("open".to_owned())), ("page", Argument::Long(-3))].map(|(name, value)| (Arc::from(name), value));
+    let expected = [("state", Argument::Text("open".to_owned())), ("page", Argument::Long(-3))]
+        .map(|(name, value)| (Arc::from(name), value));
     assert_eq!(list.action.arguments, BTreeMap::from(expected));
-    assert_eq!(Sent::get("/tracker/both/a/b?at=v1").read().unwrap_err().to_string(), "`path` may hold no slash, because it is one part of a resource's name");
+    assert_eq!(
+        Sent::get("/tracker/both/a/b?at=v1").read().unwrap_err().to_string(),
+        "`path` may hold no slash, because it is one part of a resource's name"
+    );
 }
 
 #[test]
@@ -178,14 +199,23 @@ fn an_intent_is_what_a_header_says_or_else_what_the_grant_says() {
     };
     let list = || Sent::get("/tracker/repos/octo/hello/issues");
     let intent = |sent: Sent<'_>, task| sent.read_in(task).map(|call| call.intent).unwrap();
-    let said = intent(list().with("agent-intent", "action=\"x\", purpose=\"p\", more=1"), grant("tracker/issues.list", None));
-    assert_eq!((said.action.as_deref(), said.resource, said.purpose.as_deref(), said.source), (Some("x"), None, Some("p"), IntentSource::Header));
+    let said =
+        intent(list().with("agent-intent", "action=\"x\", purpose=\"p\", more=1"), grant("tracker/issues.list", None));
+    assert_eq!(
+        (said.action.as_deref(), said.resource, said.purpose.as_deref(), said.source),
+        (Some("x"), None, Some("p"), IntentSource::Header)
+    );
     for covering in [grant("tracker/issues.list", None), grant("tracker/issues.list", Some("octo/hello"))] {
         let granted = intent(list(), covering);
         assert_eq!((granted.action.as_deref(), granted.resource.as_deref()), (Some("issues.list"), Some("octo/hello")));
         assert_eq!((granted.purpose.as_deref(), granted.source), (Some("answer the issue"), IntentSource::Task));
     }
-    for other in [grant("tracker/issues.create", None), grant("tracker/issues.list", Some("octo/other")), grant("issues.list", None), nouns::task("triage", 1)] {
+    for other in [
+        grant("tracker/issues.create", None),
+        grant("tracker/issues.list", Some("octo/other")),
+        grant("issues.list", None),
+        nouns::task("triage", 1),
+    ] {
         let none = intent(list(), other);
         assert_eq!((none.source, none.action), (IntentSource::None, None));
     }

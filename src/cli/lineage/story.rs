@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use crate::model::Timestamp;
+use crate::model::{Revocation, Timestamp};
 use crate::record::{Checkpoint, Ended, HandleNote, Minted, Permitted, Refused, Settled, Stored, Story};
 
 /// Where in the tree the story stands.
@@ -226,7 +226,11 @@ fn read<T: serde::de::DeserializeOwned>(record: &Stored) -> Option<T> {
 /// How long the credential was good for anything: until its end was confirmed, or it ended by itself.
 fn privilege_ms(ended: &Ended) -> Option<u128> {
     let note = &ended.credential;
-    let until = note.ended_at.or(note.expires_at)?;
+    let until = match note.revocation {
+        Revocation::Confirmed | Revocation::Expired => note.ended_at,
+        Revocation::Unsupported | Revocation::Failed | Revocation::Unknown => note.expires_at,
+        Revocation::NotNeeded => None,
+    }?;
     note.minted_at.map(|minted| until.since(minted).as_millis())
 }
 

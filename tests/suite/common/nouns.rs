@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::model::{
-    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Intent, OpenedBy, Proof, Task, TaskId, Timestamp, Tool, Workload,
+    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Intent, OpenedBy, Proof, Task, TaskId, Timestamp,
+    Tool, Workload,
 };
 use http::{HeaderMap, Method};
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -21,6 +22,7 @@ pub struct Tool {
     pub before_head: Gate,
     pub in_body: Gate,
     seen: Mutex<Vec<Request<Bytes>>>,
+    floods: AtomicBool,
 }
 
 /// What it answers, in two parts.
@@ -30,7 +32,13 @@ impl Tool {
     pub async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
-        let tool = Arc::new(Self { origin, before_head: Gate::open(), in_body: Gate::open(), seen: Mutex::default() });
+        let tool = Arc::new(Self {
+            origin,
+            before_head: Gate::open(),
+            in_body: Gate::open(),
+            seen: Mutex::default(),
+            floods: AtomicBool::new(false),
+        });
         let serving = tool.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -47,6 +55,11 @@ impl Tool {
         tool
     }
 
+    /// From now on an answer is far longer than any buffer on the way.
+    pub fn flood(&self) {
+        self.floods.store(true, Ordering::Relaxed);
+    }
+
     pub fn seen(&self) -> Vec<Request<Bytes>> {
         self.seen.lock().unwrap().clone()
     }
@@ -57,11 +70,17 @@ impl Tool {
         self.seen.lock().unwrap().push(Request::from_parts(head, body));
         self.before_head.pass().await;
         let (send, receive) = tokio::sync::mpsc::channel(1);
-        let gate = self.in_body.clone();
+        let (gate, floods) = (self.in_body.clone(), self.floods.load(Ordering::Relaxed));
         tokio::spawn(async move {
             let _ = send.send(PARTS[0]).await;
             gate.pass().await;
             let _ = send.send(PARTS[1]).await;
+            let mut left = if floods { 1 << 20 } else { 0 };
+            while left > 0
+                && send.send("a kilobyte would be longer than this, but not by so much as to matter").await.is_ok()
+            {
+                left -= 1;
+            }
         });
         Response::new(Parts(receive))
     }

@@ -26,7 +26,8 @@ resource = "{number}"
 facts = { number = { at = "path:number", type = "long" }, "odd name" = "query:q", amount = { at = "query:a", type = "decimal" } }
 "#;
 
-const POLICY: &str = "permit(principal, action, resource) when { context.args has number && context.args.number > 3 };\n";
+const POLICY: &str =
+    "permit(principal, action, resource) when { context.args has number && context.args.number > 3 };\n";
 
 struct Folder(TempDir);
 
@@ -56,7 +57,10 @@ impl Folder {
     /// What `check` says: its exit code and its words.
     fn check(&self) -> (Option<i32>, String) {
         let output = self.countersign(&["check"]);
-        (output.status.code(), String::from_utf8(if output.stdout.is_empty() { output.stderr } else { output.stdout }).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(if output.stdout.is_empty() { output.stderr } else { output.stdout }).unwrap(),
+        )
     }
 }
 
@@ -78,13 +82,23 @@ fn the_schema_is_one_that_cedar_takes_and_policies_hold_to() {
     let schema: cedar_policy::Schema = String::from_utf8(output.stdout).unwrap().parse().unwrap();
     let validator = cedar_policy::Validator::new(schema);
     let passes = |condition: &str| {
-        let text = format!("permit(principal is Agent, action == Action::\"tracker/issues.get\", resource) when {{ {condition} }};");
+        let text = format!(
+            "permit(principal is Agent, action == Action::\"tracker/issues.get\", resource) when {{ {condition} }};"
+        );
         validator.validate(&text.parse().unwrap(), cedar_policy::ValidationMode::Strict).validation_passed()
     };
-    for fine in ["context.args has \"odd name\" && context.args[\"odd name\"] == \"x\"", "context.args has amount && context.args.amount.lessThan(decimal(\"1.0\"))"] {
+    for fine in [
+        "context.args has \"odd name\" && context.args[\"odd name\"] == \"x\"",
+        "context.args has amount && context.args.amount.lessThan(decimal(\"1.0\"))",
+    ] {
         assert!(passes(fine), "{fine}");
     }
-    for wrong in ["context.args.number > 1", "context.args has number && context.args.number == \"1\"", "context.weather == 1", "context.task.on_behalf_of == \"a\""] {
+    for wrong in [
+        "context.args.number > 1",
+        "context.args has number && context.args.number == \"1\"",
+        "context.weather == 1",
+        "context.task.on_behalf_of == \"a\"",
+    ] {
         assert!(!passes(wrong), "{wrong}");
     }
 }
@@ -93,17 +107,57 @@ fn the_schema_is_one_that_cedar_takes_and_policies_hold_to() {
 fn a_mistake_in_any_file_exits_with_2_and_says_where() {
     for (file, text, words) in [
         ("countersign.toml", "[listen]\nagnet = 1\n", vec!["countersign.toml", "line 2, column 1", "agnet"]),
-        ("countersign.toml", "[tools.x]\nupstream = \"https://a.example\"\ncatalog = \"x\"\nissuer = \"y\"\n", vec!["`tools.x.issuer`"]),
-        ("tracker.toml", "[actions.a]\nmatch = \"GET\"\neffect = \"read\"\nresource = \"x\"\n", vec!["tracker.toml", "`a`", "`match`"]),
-        ("tracker.toml", "[actions.a]\nmatch = \"BREW /x\"\neffect = \"read\"\nresource = \"x\"\n", vec!["tracker.toml", "`BREW`"]),
-        ("tracker.toml", "[actions.a]\nmatch = \"GET /../x\"\neffect = \"read\"\nresource = \"x\"\n", vec!["tracker.toml", "can match nothing"]),
-        ("tracker.toml", "[actions.a]\nmatch = \"GET /x\"\nefect = \"read\"\n", vec!["tracker.toml", "line 3, column 1", "efect"]),
-        ("tracker.toml", "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"{x\"\n", vec!["tracker.toml", "`{x`"]),
-        ("tracker.toml", "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"x\"\nfacts = { a = \"cookie:a\" }\n", vec!["tracker.toml", "`cookie:a`"]),
+        (
+            "countersign.toml",
+            "[tools.x]\nupstream = \"https://a.example\"\ncatalog = \"x\"\nissuer = \"y\"\n",
+            vec!["`tools.x.issuer`"],
+        ),
+        (
+            "tracker.toml",
+            "[actions.a]\nmatch = \"GET\"\neffect = \"read\"\nresource = \"x\"\n",
+            vec!["tracker.toml", "`a`", "`match`"],
+        ),
+        (
+            "tracker.toml",
+            "[actions.a]\nmatch = \"BREW /x\"\neffect = \"read\"\nresource = \"x\"\n",
+            vec!["tracker.toml", "`BREW`"],
+        ),
+        (
+            "tracker.toml",
+            "[actions.a]\nmatch = \"GET /../x\"\neffect = \"read\"\nresource = \"x\"\n",
+            vec!["tracker.toml", "can match nothing"],
+        ),
+        (
+            "tracker.toml",
+            "[actions.a]\nmatch = \"GET /x\"\nefect = \"read\"\n",
+            vec!["tracker.toml", "line 3, column 1", "efect"],
+        ),
+        (
+            "tracker.toml",
+            "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"{x\"\n",
+            vec!["tracker.toml", "`{x`"],
+        ),
+        (
+            "tracker.toml",
+            "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"x\"\nfacts = { a = \"cookie:a\" }\n",
+            vec!["tracker.toml", "`cookie:a`"],
+        ),
         ("policies/main.cedar", "permit(principal, action resource);", vec!["main.cedar:1:26"]),
-        ("policies/main.cedar", "permit(principal, action, resource) when { context.weather };", vec!["main.cedar:1:", "weather"]),
-        ("policies/main.cedar", "permit(principal, action == Action::\"tracker/nope\", resource);", vec!["main.cedar", "tracker/nope"]),
-        ("policies/main.cedar", "permit(principal, action, resource) when { context.args.number > 3 };", vec!["main.cedar:1:", "number"]),
+        (
+            "policies/main.cedar",
+            "permit(principal, action, resource) when { context.weather };",
+            vec!["main.cedar:1:", "weather"],
+        ),
+        (
+            "policies/main.cedar",
+            "permit(principal, action == Action::\"tracker/nope\", resource);",
+            vec!["main.cedar", "tracker/nope"],
+        ),
+        (
+            "policies/main.cedar",
+            "permit(principal, action, resource) when { context.args.number > 3 };",
+            vec!["main.cedar:1:", "number"],
+        ),
         ("policies/main.cedar", "@ttl(\"1h\") permit(principal, action, resource);", vec!["main.cedar", "@ttl"]),
         ("triage.token", "short\n", vec!["triage.token", "at least 16 bytes"]),
         ("triage.token", " \n", vec!["triage.token", "is empty"]),
@@ -125,7 +179,10 @@ fn a_secret_that_others_can_read_is_refused() {
         folder.write("triage.token", "b1946ac92492d2347c6235b4d2611184", mode);
         let (code, told) = folder.check();
         assert_eq!(code, Some(2), "{mode:o}");
-        assert!(told.contains("triage.token") && told.contains(&format!("{mode:04o}")) && told.contains("chmod 600"), "{told}");
+        assert!(
+            told.contains("triage.token") && told.contains(&format!("{mode:04o}")) && told.contains("chmod 600"),
+            "{told}"
+        );
     }
 }
 
@@ -142,7 +199,11 @@ fn what_is_not_there_is_told_by_its_name() {
     let (code, told) = folder.check();
     assert!(code == Some(2) && told.contains("policies"), "{told}");
     let folder = Folder::new();
-    folder.write("countersign.toml", &CONFIG.replace("{ file = \"triage.token\" }", "{ env = \"COUNTERSIGN_TEST_UNSET\" }"), 0o644);
+    folder.write(
+        "countersign.toml",
+        &CONFIG.replace("{ file = \"triage.token\" }", "{ env = \"COUNTERSIGN_TEST_UNSET\" }"),
+        0o644,
+    );
     let (code, told) = folder.check();
     assert!(code == Some(2) && told.contains("`COUNTERSIGN_TEST_UNSET`"), "{told}");
 }
@@ -150,7 +211,14 @@ fn what_is_not_there_is_told_by_its_name() {
 #[test]
 fn wrong_usage_exits_with_2_and_help_with_0() {
     let folder = Folder::new();
-    for (arguments, code) in [(&["chekc"][..], 2), (&["check", "--nope"], 2), (&["check", "--output", "xml"], 2), (&[], 2), (&["check", "--help"], 0), (&["--version"], 0)] {
+    for (arguments, code) in [
+        (&["chekc"][..], 2),
+        (&["check", "--nope"], 2),
+        (&["check", "--output", "xml"], 2),
+        (&[], 2),
+        (&["check", "--help"], 0),
+        (&["--version"], 0),
+    ] {
         assert_eq!(folder.countersign(arguments).status.code(), Some(code), "{arguments:?}");
     }
 }

@@ -81,7 +81,9 @@ fn beyond_ten_thousand_different_calls_every_new_one_counts_as_a_repeat() {
 #[test]
 fn a_grant_counts_what_is_made_and_nothing_else() {
     let memory = memory(Vec::new(), ChainRule::default());
-    let task = opened(&memory, 1, |task| task.grant = vec![grant(Some("octo/hello"), Some(2)), grant(Some("octo/other"), None)]);
+    let task = opened(&memory, 1, |task| {
+        task.grant = vec![grant(Some("octo/hello"), Some(2)), grant(Some("octo/other"), None)]
+    });
     let declared = |resource: &str| {
         let mut call = call(&task, 0);
         call.action.resource = format!("github/{resource}");
@@ -113,7 +115,8 @@ fn a_grant_counts_what_is_made_and_nothing_else() {
 #[test]
 fn a_task_is_over_when_it_is_closed_or_expired() {
     let memory = memory(Vec::new(), ChainRule::default());
-    let (closed, expiring) = (opened(&memory, 1, |_| {}), opened(&memory, 2, |task| task.expires_at = Some(nouns::at(1_000))));
+    let (closed, expiring) =
+        (opened(&memory, 1, |_| {}), opened(&memory, 2, |task| task.expires_at = Some(nouns::at(1_000))));
     let caller = nouns::caller("triage", "token:x");
     let by_token = |task: &Arc<Task>, millis| memory.task(&caller, Some(nouns::token(task)), nouns::at(millis)).is_ok();
     assert!(by_token(&closed, 0) && by_token(&expiring, 999));
@@ -193,14 +196,18 @@ fn explicit_and_implicit_tasks_count_apart() {
 #[test]
 fn what_an_agent_took_in_goes_with_it_but_not_into_what_a_framework_opens() {
     let memory = memory(Vec::new(), ChainRule::default());
-    let (before, implicit) = (opened(&memory, 1, |_| {}), memory.task(&nouns::caller("triage", "x"), None, nouns::at(0)).unwrap());
+    let (before, implicit) =
+        (opened(&memory, 1, |_| {}), memory.task(&nouns::caller("triage", "x"), None, nouns::at(0)).unwrap());
     admit(&memory, &call(&before, 0)).unwrap().take_in(&[Label::Untrusted]);
     assert_eq!(labels(&memory, &implicit), ["untrusted"], "from a task to the agent");
     let own = opened(&memory, 2, |task| task.opened_by = OpenedBy::Agent);
     assert_eq!(labels(&memory, &own), ["untrusted"], "from the agent to what it opens for itself");
     assert!(labels(&memory, &opened(&memory, 3, |_| {})).is_empty(), "but a framework's task starts clean");
     admit(&memory, &call(&implicit, 0)).unwrap().take_in(&[Label::Private]);
-    assert_eq!((labels(&memory, &before), labels(&memory, &implicit)), (vec!["untrusted"], vec!["private", "untrusted"]));
+    assert_eq!(
+        (labels(&memory, &before), labels(&memory, &implicit)),
+        (vec!["untrusted"], vec!["private", "untrusted"])
+    );
     let theirs = memory.task(&nouns::caller("billing", "x"), None, nouns::at(0)).unwrap();
     assert!(!memory.is_untrusted(theirs.id));
 }

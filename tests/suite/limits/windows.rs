@@ -15,8 +15,22 @@ fn a_window_slides_to_the_millisecond() {
     let memory = memory(vec![limit(0, Per::Agent, 3, 1_000)], ChainRule::default());
     let task = opened(&memory, 1, |_| {});
     let steps = [
-        (0, None), (100, None), (200, None), (201, Some(799)), (999, Some(1)), (1_000, None), (1_000, Some(100)), (1_099, Some(1)), (1_100, None),
-        (1_199, Some(1)), (1_200, None), (1_200, Some(800)), (10_000, None), (10_000, None), (10_000, None), (10_000, Some(1_000)),
+        (0, None),
+        (100, None),
+        (200, None),
+        (201, Some(799)),
+        (999, Some(1)),
+        (1_000, None),
+        (1_000, Some(100)),
+        (1_099, Some(1)),
+        (1_100, None),
+        (1_199, Some(1)),
+        (1_200, None),
+        (1_200, Some(800)),
+        (10_000, None),
+        (10_000, None),
+        (10_000, None),
+        (10_000, Some(1_000)),
     ];
     for (millis, wait) in steps {
         let told = admit(&memory, &call(&task, millis)).err().map(|facts| facts.limits["triage.limits.0"].clone());
@@ -89,7 +103,10 @@ fn a_call_that_one_limit_refuses_uses_nothing_of_the_others() {
     let task = opened(&memory, 1, |_| {});
     admit(&memory, &call(&task, 0)).unwrap();
     for millis in 1..1_000 {
-        assert_eq!(admit(&memory, &call(&task, millis)).unwrap_err().limits.keys().collect::<Vec<_>>(), ["triage.limits.0"]);
+        assert_eq!(
+            admit(&memory, &call(&task, millis)).unwrap_err().limits.keys().collect::<Vec<_>>(),
+            ["triage.limits.0"]
+        );
     }
     admit(&memory, &call(&task, 1_000)).unwrap();
     admit(&memory, &call(&task, 2_000)).unwrap();

@@ -14,7 +14,12 @@ const PERMIT: &str = "@id(\"yes\") permit(principal, action, resource);";
 const OVERFLOW: &str = "context.chain.calls + 9223372036854775807 > 0";
 
 fn policies(text: &str) -> Result<Policies, PolicyError> {
-    Policies::load(&[Source { name: "p.cedar".to_owned(), text: text.to_owned() }], &agents(), &actions(), Digest([7; 32]))
+    Policies::load(
+        &[Source { name: "p.cedar".to_owned(), text: text.to_owned() }],
+        &agents(),
+        &actions(),
+        Digest([7; 32]),
+    )
 }
 
 /// A call of triage in a task that ends after `left_ms`, which these policies judge on facts that `change` has been at.
@@ -52,14 +57,23 @@ fn the_smallest_ttl_of_the_rules_that_permit_wins() {
                   @ttl(\"2s\") permit(principal == Agent::\"billing\", action, resource);";
     for (rules, seconds) in [
         (PERMIT.to_owned(), 60),
-        (format!("{PERMIT} @ttl(\"20s\") permit(principal, action, resource); @ttl(\"7s\") permit(principal is Agent, action, resource);"), 7),
+        (
+            format!(
+                "{PERMIT} @ttl(\"20s\") permit(principal, action, resource); @ttl(\"7s\") permit(principal is Agent, action, resource);"
+            ),
+            7,
+        ),
         (format!("{PERMIT} @ttl(\"20s\") permit(principal, action, resource); {others}"), 20),
         ("@ttl(\"1m\") permit(principal, action, resource);".to_owned(), 60),
     ] {
         assert_eq!(ttl(&rules, 3_600_000), Duration::from_secs(seconds), "{rules}");
     }
     assert_eq!(ttl("@ttl(\"500ms\") permit(principal, action, resource);", 3_600_000), Duration::from_millis(500));
-    assert_eq!(ttl("@ttl(\"20s\") permit(principal, action, resource);", 5_000), Duration::from_secs(5), "no longer than the task");
+    assert_eq!(
+        ttl("@ttl(\"20s\") permit(principal, action, resource);", 5_000),
+        Duration::from_secs(5),
+        "no longer than the task"
+    );
 }
 
 #[test]
@@ -68,7 +82,10 @@ fn a_forbid_says_its_code_and_reason() {
     match verdict(&format!("{PERMIT} {forbid}"), 1, |_| {}) {
         Verdict::Deny(no) => {
             let first = no.first().unwrap();
-            assert_eq!((first.rule.as_str(), first.code, first.reason.as_deref()), ("no", Code::IntentMissing, Some("say why")));
+            assert_eq!(
+                (first.rule.as_str(), first.code, first.reason.as_deref()),
+                ("no", Code::IntentMissing, Some("say why"))
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -78,7 +95,9 @@ fn a_forbid_says_its_code_and_reason() {
 
 #[test]
 fn without_an_id_a_rule_is_named_by_its_file_and_place() {
-    let text = format!("{PERMIT}\nforbid(principal, action, resource) when {{ false }};\nforbid(principal, action, resource);");
+    let text = format!(
+        "{PERMIT}\nforbid(principal, action, resource) when {{ false }};\nforbid(principal, action, resource);"
+    );
     assert_eq!(no(verdict(&text, 1, |_| {})).1, [("p.cedar:3".to_owned(), Code::Denied)]);
 }
 
@@ -90,10 +109,13 @@ fn a_rule_that_errs_denies_be_it_a_forbid_or_a_permit() {
         assert_eq!((throttled, findings), (false, vec![("errs".to_owned(), Code::Denied)]), "{kind}");
     }
     // Nor does a limit that is reached make "wait" of it.
-    let text = format!("{PERMIT} @id(\"errs\") @code(\"limit_reached\") forbid(principal, action, resource) when {{ {OVERFLOW} }};");
+    let text = format!(
+        "{PERMIT} @id(\"errs\") @code(\"limit_reached\") forbid(principal, action, resource) when {{ {OVERFLOW} }};"
+    );
     assert_eq!(no(verdict(&text, 1, |facts| facts.chain.calls = 1)), (false, vec![("errs".to_owned(), Code::Denied)]));
     // A rule whose scope does not hold is not evaluated, so it cannot err.
-    let elsewhere = format!("{PERMIT} forbid(principal == Agent::\"billing\", action, resource) when {{ {OVERFLOW} }};");
+    let elsewhere =
+        format!("{PERMIT} forbid(principal == Agent::\"billing\", action, resource) when {{ {OVERFLOW} }};");
     assert!(matches!(verdict(&elsewhere, 1, |facts| facts.chain.calls = 1), Verdict::Allow(_)));
 }
 
@@ -104,7 +126,9 @@ fn an_optional_fact_may_be_asked_for_by_itself() {
     assert_eq!(no(verdict(text, 1, |_| {})).1, [("default".to_owned(), Code::Denied)]);
     let ana = |facts: &mut Facts| facts.task.on_behalf_of = Some("ana".to_owned());
     assert!(matches!(verdict(text, 1, ana), Verdict::Allow(_)));
-    let unless = format!("{PERMIT} @id(\"anybody\") forbid(principal, action, resource) unless {{ context.task has on_behalf_of }};");
+    let unless = format!(
+        "{PERMIT} @id(\"anybody\") forbid(principal, action, resource) unless {{ context.task has on_behalf_of }};"
+    );
     assert_eq!(no(verdict(&unless, 1, |_| {})).1, [("anybody".to_owned(), Code::Denied)]);
 }
 
@@ -131,7 +155,10 @@ fn waiting_is_only_told_where_it_helps() {
     assert_eq!(refused, (false, vec![limit.clone(), ("default".to_owned(), Code::Denied)]));
     // Another rule forbids it anyway.
     let forbidden = with(&format!("{PERMIT} @id(\"no\") forbid(principal, action, resource);"));
-    assert_eq!(no(verdict(&forbidden, 1, reached("triage.limits.0"))), (false, vec![limit, ("no".to_owned(), Code::Denied)]));
+    assert_eq!(
+        no(verdict(&forbidden, 1, reached("triage.limits.0"))),
+        (false, vec![limit, ("no".to_owned(), Code::Denied)])
+    );
     match verdict(&with(PERMIT), 1, reached("triage.limits.0")) {
         Verdict::Throttle(no) => assert_eq!(no.retry_after_ms(), Some(1_500)),
         other => panic!("{other:?}"),
@@ -141,7 +168,9 @@ fn waiting_is_only_told_where_it_helps() {
 #[test]
 fn an_agent_or_action_that_is_not_loaded_is_denied() {
     let policies = policies(PERMIT).unwrap();
-    for (agent, action) in [("nobody", "github/issues.get"), ("triage", "github/nothing"), ("lone", "chat/post"), ("billing", "git/log")] {
+    for (agent, action) in
+        [("nobody", "github/issues.get"), ("triage", "github/nothing"), ("lone", "chat/post"), ("billing", "git/log")]
+    {
         let task = Arc::new(nouns::task("triage", 1));
         let call = nouns::call(&nouns::caller(agent, "token:x"), &task, action, "x");
         let memory = Memory::new(Vec::new(), [].into());

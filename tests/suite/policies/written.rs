@@ -14,8 +14,11 @@ use proptest::sample::{select, subsequence};
 use crate::suite::common::nouns;
 
 /// Agents, their groups and tools. `git` and `github` begin alike; `lone` is in no group.
-pub const AGENTS: [(&str, &[&str], &[&str]); 3] =
-    [("triage", &["support", "staff"], &["github", "chat", "git"]), ("billing", &["staff"], &["chat", "ledger"]), ("lone", &[], &["github"])];
+pub const AGENTS: [(&str, &[&str], &[&str]); 3] = [
+    ("triage", &["support", "staff"], &["github", "chat", "git"]),
+    ("billing", &["staff"], &["chat", "ledger"]),
+    ("lone", &[], &["github"]),
+];
 
 type ActionRow = (&'static str, Effect, &'static [(&'static str, &'static str)]);
 
@@ -31,37 +34,80 @@ const ACTIONS: [ActionRow; 6] = [
 pub const RESOURCES: [&str; 3] = ["octo/hello", "octo/private", "x"];
 
 const PRINCIPALS: [&str; 10] = [
-    "principal", "principal", "principal == Agent::\"triage\"", "principal == Agent::\"billing\"", "principal in Group::\"staff\"",
-    "principal in Group::\"support\"", "principal in Agent::\"lone\"", "principal is Agent", "principal is Agent in Group::\"staff\"",
+    "principal",
+    "principal",
+    "principal == Agent::\"triage\"",
+    "principal == Agent::\"billing\"",
+    "principal in Group::\"staff\"",
+    "principal in Group::\"support\"",
+    "principal in Agent::\"lone\"",
+    "principal is Agent",
+    "principal is Agent in Group::\"staff\"",
     "principal in Group::\"nobody\"",
 ];
 
 const ACTION_SCOPES: [&str; 11] = [
-    "action", "action", "action == Action::\"github/issues.get\"", "action == Action::\"chat/post\"", "action in Action::\"effect:read\"",
-    "action in Action::\"tool:github\"", "action in Action::\"tool:git\"", "action in Action::\"ledger/pay\"",
-    "action in [Action::\"effect:send\", Action::\"effect:spend\"]", "action in [Action::\"tool:chat\", Action::\"github/issues.create\"]",
+    "action",
+    "action",
+    "action == Action::\"github/issues.get\"",
+    "action == Action::\"chat/post\"",
+    "action in Action::\"effect:read\"",
+    "action in Action::\"tool:github\"",
+    "action in Action::\"tool:git\"",
+    "action in Action::\"ledger/pay\"",
+    "action in [Action::\"effect:send\", Action::\"effect:spend\"]",
+    "action in [Action::\"tool:chat\", Action::\"github/issues.create\"]",
     "action in Action::\"effect:delete\"",
 ];
 
 const RESOURCE_SCOPES: [&str; 10] = [
-    "resource", "resource", "resource == Resource::\"github/octo/hello\"", "resource == Resource::\"chat/x\"", "resource in Tool::\"github\"",
-    "resource in Tool::\"git\"", "resource in Resource::\"ledger/x\"", "resource is Resource", "resource is Resource in Tool::\"chat\"",
+    "resource",
+    "resource",
+    "resource == Resource::\"github/octo/hello\"",
+    "resource == Resource::\"chat/x\"",
+    "resource in Tool::\"github\"",
+    "resource in Tool::\"git\"",
+    "resource in Resource::\"ledger/x\"",
+    "resource is Resource",
+    "resource is Resource in Tool::\"chat\"",
     "resource is Resource in Resource::\"github/octo/private\"",
 ];
 
 /// Conditions that are not about one fact alone.
 const OTHERS: [&str; 34] = [
-    "true", "false", "context == context", "context has intent", "context has args", "context.task == context.task",
-    "context.time == {hour: 1, weekday: 2}", "{x: context.time}.x == context.time", "{x: context.body}[\"x\"] == \"whole\"",
-    "(if context.intent.declared then context.task else context.task).depth > 1", "context.task has on_behalf_of",
-    "context has task.on_behalf_of", "context has \"labels\"", "[context.chain.calls, 2].contains(context.chain.repeats)",
-    "context.args has number && context.args.number > 2", "context.args has number && context.args.number * 9223372036854775807 > 0",
-    "context.args has title && context.args.title like \"*a*\"", "context.args has \"amount\" && context.args[\"amount\"].lessThan(decimal(\"3.5\"))",
-    "context.args has amount && context.args.amount.greaterThanOrEqual(decimal(\"1.0\"))", "context.args has urgent && context.args.urgent",
-    "context.args has to && context.args.to == context.body", "context.args == context.args", "context.args has to",
-    "principal in Group::\"staff\"", "principal == Agent::\"triage\"", "[principal].contains(Agent::\"lone\")", "action in Action::\"effect:read\"",
-    "action in [Action::\"tool:git\", Action::\"effect:send\"]", "action == Action::\"chat/post\"", "resource == Resource::\"github/octo/hello\"",
-    "resource in Tool::\"git\"", "resource is Resource in Tool::\"chat\"", "resource in [Tool::\"chat\", Tool::\"git\"]",
+    "true",
+    "false",
+    "context == context",
+    "context has intent",
+    "context has args",
+    "context.task == context.task",
+    "context.time == {hour: 1, weekday: 2}",
+    "{x: context.time}.x == context.time",
+    "{x: context.body}[\"x\"] == \"whole\"",
+    "(if context.intent.declared then context.task else context.task).depth > 1",
+    "context.task has on_behalf_of",
+    "context has task.on_behalf_of",
+    "context has \"labels\"",
+    "[context.chain.calls, 2].contains(context.chain.repeats)",
+    "context.args has number && context.args.number > 2",
+    "context.args has number && context.args.number * 9223372036854775807 > 0",
+    "context.args has title && context.args.title like \"*a*\"",
+    "context.args has \"amount\" && context.args[\"amount\"].lessThan(decimal(\"3.5\"))",
+    "context.args has amount && context.args.amount.greaterThanOrEqual(decimal(\"1.0\"))",
+    "context.args has urgent && context.args.urgent",
+    "context.args has to && context.args.to == context.body",
+    "context.args == context.args",
+    "context.args has to",
+    "principal in Group::\"staff\"",
+    "principal == Agent::\"triage\"",
+    "[principal].contains(Agent::\"lone\")",
+    "action in Action::\"effect:read\"",
+    "action in [Action::\"tool:git\", Action::\"effect:send\"]",
+    "action == Action::\"chat/post\"",
+    "resource == Resource::\"github/octo/hello\"",
+    "resource in Tool::\"git\"",
+    "resource is Resource in Tool::\"chat\"",
+    "resource in [Tool::\"chat\", Tool::\"git\"]",
     "principal is Agent in Group::\"support\"",
 ];
 
@@ -102,7 +148,11 @@ impl Rule {
 }
 
 fn about(kind: Kind, group: &str, name: &str) -> Vec<String> {
-    let (owner, fact) = if group.is_empty() { ("context".to_owned(), format!("context.{name}")) } else { (format!("context.{group}"), format!("context.{group}.{name}")) };
+    let (owner, fact) = if group.is_empty() {
+        ("context".to_owned(), format!("context.{name}"))
+    } else {
+        (format!("context.{group}"), format!("context.{group}.{name}"))
+    };
     match kind {
         Kind::Bool => vec![fact.clone(), format!("{fact} == false"), format!("{owner} has {name}")],
         Kind::Long => vec![
@@ -112,7 +162,11 @@ fn about(kind: Kind, group: &str, name: &str) -> Vec<String> {
             format!("{fact} + 9223372036854775807 > 0"),
             format!("-9223372036854775807 - {fact} < 0"),
         ],
-        Kind::Text => vec![format!("{fact} == \"whole\""), format!("{fact} like \"*o*\""), format!("[\"header\", \"ana\"].contains({fact})")],
+        Kind::Text => vec![
+            format!("{fact} == \"whole\""),
+            format!("{fact} like \"*o*\""),
+            format!("[\"header\", \"ana\"].contains({fact})"),
+        ],
         Kind::MaybeText => vec![format!("{owner} has {name}"), format!("{owner} has {name} && {fact} == \"ana\"")],
         Kind::Set => vec![
             format!("{fact}.contains(\"private\")"),
@@ -142,15 +196,17 @@ pub fn rule(number: usize) -> impl Strategy<Value = Rule> {
     let codes = prop::option::of(select(vec!["denied", "limit_reached", "chain_limit_reached", "intent_missing"]));
     let marks = (codes, prop::option::of(Just("because")), prop::option::of(1_u64..60));
     let conditions = prop::collection::vec((prop::bool::weighted(0.8), condition()), 0..3);
-    (prop::bool::weighted(0.6), marks, scope, conditions).prop_map(move |(permits, (code, reason, ttl), (principal, action, resource), conditions)| Rule {
-        id: format!("r{number:02}"),
-        permits,
-        code,
-        reason,
-        ttl,
-        scope: format!("{principal}, {action}, {resource}"),
-        conditions,
-    })
+    (prop::bool::weighted(0.6), marks, scope, conditions).prop_map(
+        move |(permits, (code, reason, ttl), (principal, action, resource), conditions)| Rule {
+            id: format!("r{number:02}"),
+            permits,
+            code,
+            reason,
+            ttl,
+            scope: format!("{principal}, {action}, {resource}"),
+            conditions,
+        },
+    )
 }
 
 /// Up to ten policies.
@@ -215,29 +271,39 @@ fn facts() -> impl Strategy<Value = Facts> {
     let words = prop::collection::vec(select(WORDS.to_vec()), 5);
     let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 8);
     let sets = prop::collection::vec(subsequence(SETS.to_vec(), 0..=4), 3);
-    (words, numbers, sets, prop::collection::vec(any::<bool>(), 6), args()).prop_map(|(words, numbers, sets, truths, args)| Facts {
-        intent: IntentFacts { declared: truths[0], source: words[0], matches: truths[1], purpose_present: truths[2] },
-        task: TaskFacts {
-            present: truths[3],
-            opened_by: words[1],
-            declared: truths[4],
-            depth: numbers[0],
-            age_s: numbers[1],
-            on_behalf_of: truths[5].then(|| words[2].to_owned()),
+    (words, numbers, sets, prop::collection::vec(any::<bool>(), 6), args()).prop_map(
+        |(words, numbers, sets, truths, args)| Facts {
+            intent: IntentFacts {
+                declared: truths[0],
+                source: words[0],
+                matches: truths[1],
+                purpose_present: truths[2],
+            },
+            task: TaskFacts {
+                present: truths[3],
+                opened_by: words[1],
+                declared: truths[4],
+                depth: numbers[0],
+                age_s: numbers[1],
+                on_behalf_of: truths[5].then(|| words[2].to_owned()),
+            },
+            workload: WorkloadFacts { kind: words[3], strength: numbers[2] },
+            labels: sets[0].iter().copied().collect(),
+            chain: ChainFacts {
+                calls: numbers[3],
+                repeats: numbers[4],
+                concurrent: numbers[5],
+                actions: sets[1].iter().map(|name| Arc::from(*name)).collect(),
+            },
+            limits: sets[2]
+                .iter()
+                .map(|name| ((*name).to_owned(), Exceeded { limit: 1, retry_after_ms: None }))
+                .collect(),
+            time: Time { hour: numbers[6], weekday: numbers[7] },
+            body: words[4],
+            args,
         },
-        workload: WorkloadFacts { kind: words[3], strength: numbers[2] },
-        labels: sets[0].iter().copied().collect(),
-        chain: ChainFacts {
-            calls: numbers[3],
-            repeats: numbers[4],
-            concurrent: numbers[5],
-            actions: sets[1].iter().map(|name| Arc::from(*name)).collect(),
-        },
-        limits: sets[2].iter().map(|name| ((*name).to_owned(), Exceeded { limit: 1, retry_after_ms: None })).collect(),
-        time: Time { hour: numbers[6], weekday: numbers[7] },
-        body: words[4],
-        args,
-    })
+    )
 }
 
 fn args() -> impl Strategy<Value = BTreeMap<Arc<str>, Argument>> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet, Request, Response,
-    RestrictedExpression, Schema,
+    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet,
+    Request, Response, RestrictedExpression, Schema,
 };
 use countersign::judge::vocabulary::{FACTS, Value};
 use countersign::judge::{Policies, Source};
@@ -16,8 +16,11 @@ use super::written::{AGENTS, Asked, RESOURCES, Rule, actions, agents};
 /// Loads rules as files, one a slice.
 pub fn load(files: &[&[Rule]]) -> Policies {
     let texts: Vec<String> = files.iter().map(|rules| rules.iter().map(Rule::text).collect()).collect();
-    let sources: Vec<Source> =
-        texts.iter().enumerate().map(|(place, text)| Source { name: format!("{place}.cedar"), text: text.clone() }).collect();
+    let sources: Vec<Source> = texts
+        .iter()
+        .enumerate()
+        .map(|(place, text)| Source { name: format!("{place}.cedar"), text: text.clone() })
+        .collect();
     match Policies::load(&sources, &agents(), &actions(), Digest([7; 32])) {
         Ok(policies) => policies,
         Err(error) => panic!("{error}\n{}", texts.concat()),
@@ -50,7 +53,10 @@ pub struct Yardstick<'a> {
 impl<'a> Yardstick<'a> {
     pub fn new(rules: &'a [Rule], schema: &str) -> Self {
         let set = |kept: &dyn Fn(&&Rule) -> bool| {
-            let parsed = rules.iter().filter(kept).map(|rule| Policy::parse(Some(PolicyId::new(&rule.id)), rule.text()).unwrap());
+            let parsed = rules
+                .iter()
+                .filter(kept)
+                .map(|rule| Policy::parse(Some(PolicyId::new(&rule.id)), rule.text()).unwrap());
             PolicySet::from_policies(parsed).unwrap()
         };
         let schema: Schema = schema.parse().unwrap();
@@ -121,12 +127,16 @@ fn world(schema: &Schema) -> Entities {
         entities.push(Entity::new_no_attrs(uid("Group", group), HashSet::new()));
     }
     for (agent, groups, _) in AGENTS {
-        entities.push(Entity::new_no_attrs(uid("Agent", agent), groups.iter().map(|group| uid("Group", group)).collect()));
+        entities
+            .push(Entity::new_no_attrs(uid("Agent", agent), groups.iter().map(|group| uid("Group", group)).collect()));
     }
     for tool in ["github", "git", "chat", "ledger"] {
         entities.push(Entity::new_no_attrs(uid("Tool", tool), HashSet::new()));
         for resource in RESOURCES {
-            entities.push(Entity::new_no_attrs(uid("Resource", &format!("{tool}/{resource}")), HashSet::from([uid("Tool", tool)])));
+            entities.push(Entity::new_no_attrs(
+                uid("Resource", &format!("{tool}/{resource}")),
+                HashSet::from([uid("Tool", tool)]),
+            ));
         }
     }
     schema.action_entities().unwrap().add_entities(entities, None).unwrap()
@@ -134,7 +144,8 @@ fn world(schema: &Schema) -> Entities {
 
 /// Every fact, each in its place.
 fn context(facts: &Facts) -> Context {
-    let mut records: BTreeMap<&str, BTreeMap<String, RestrictedExpression>> = BTreeMap::from([("args", BTreeMap::new())]);
+    let mut records: BTreeMap<&str, BTreeMap<String, RestrictedExpression>> =
+        BTreeMap::from([("args", BTreeMap::new())]);
     for fact in &FACTS {
         let record = records.entry(fact.group).or_default();
         if let Some(value) = (fact.read)(facts) {
