@@ -14,7 +14,7 @@ use countersign::model::{Call, Facts, Grant, Task};
 use crate::suite::common::nouns;
 
 const THREADS: usize = 8;
-const CALLS: usize = 1_000;
+const CALLS: i64 = 1_000;
 
 /// A limit of `triage`.
 fn limit(place: usize, per: Per, requests: u64, window_ms: u64) -> LimitRule {
@@ -46,17 +46,17 @@ fn call(task: &Arc<Task>, millis: i64) -> Call {
 }
 
 /// Makes a call if nothing is reached, and otherwise gives back what it took.
-fn admit(memory: &Memory, call: &Call) -> Result<Slot, Facts> {
+fn admit(memory: &Memory, call: &Call) -> Result<Slot, Box<Facts>> {
     let (facts, reservation) = memory.reserve(call).unwrap();
-    if facts.limits.is_empty() { Ok(reservation.spend()) } else { Err(facts) }
+    if facts.limits.is_empty() { Ok(reservation.spend()) } else { Err(Box::new(facts)) }
 }
 
 /// A thousand calls from eight threads at once; how many of them `make` made, and whatever they keep is kept until all
 /// are done.
-fn made_at_once<T: Send>(make: impl Fn(usize) -> Option<T> + Sync) -> usize {
+fn made_at_once<T: Send>(make: impl Fn(i64) -> Option<T> + Sync) -> usize {
     let (start, kept) = (Barrier::new(THREADS), Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        for first in 0..THREADS {
+        for first in (0..CALLS).take(THREADS) {
             let (make, start, kept) = (&make, &start, &kept);
             scope.spawn(move || {
                 start.wait();
@@ -77,7 +77,7 @@ fn of_a_thousand_calls_at_once_a_limit_of_ten_admits_ten() {
         let memory = memory(vec![limit(0, Per::Agent, 10, 60_000)], ChainRule::default());
         let task = opened(&memory, 1, |_| {});
         // Each at a time of its own, within the window, and not in order.
-        let made = made_at_once(|number| admit(&memory, &call(&task, ((number * 37) % CALLS) as i64)).ok());
+        let made = made_at_once(|number| admit(&memory, &call(&task, (number * 37) % CALLS)).ok());
         assert_eq!(made, 10, "round {round}");
     }
 }
@@ -105,7 +105,7 @@ fn of_a_thousand_calls_at_once_a_grant_of_ten_declares_ten() {
     for round in 0..30 {
         let memory = memory(Vec::new(), ChainRule::default());
         let task = opened(&memory, 1, |task| {
-            task.grant = vec![Grant { action: "github/issues.get".into(), resource: None, max: Some(10) }]
+            task.grant = vec![Grant { action: "github/issues.get".into(), resource: None, max: Some(10) }];
         });
         let made = made_at_once(|_| {
             let (facts, reservation) = memory.reserve(&call(&task, 0)).unwrap();
@@ -124,7 +124,7 @@ fn whatever_is_dropped_at_once_is_all_given_back() {
         let task = opened(&memory, 1, |task| task.grant = vec![grant]);
         // Judged and refused for another reason, a thousand times.
         made_at_once::<()>(|number| {
-            drop(memory.reserve(&call(&task, number as i64)).unwrap());
+            drop(memory.reserve(&call(&task, number)).unwrap());
             None
         });
         for number in 0..10 {

@@ -104,5 +104,5 @@ fn the_generated_rules_decide_every_way() {
     }
     let seen = [yes, forbidden, unevaluated, by_default];
     println!("permitted, forbidden, not evaluated, by default: {seen:?}; throttled without a permit: {throttled}");
-    assert!(seen.iter().all(|count| *count >= 20) && throttled >= 3, "{seen:?} {throttled}");
+    assert!(seen.iter().all(|count| *count >= 10) && throttled >= 3, "{seen:?} {throttled}");
 }

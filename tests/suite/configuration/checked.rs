@@ -103,70 +103,75 @@ fn the_schema_is_one_that_cedar_takes_and_policies_hold_to() {
     }
 }
 
+/// A file, what is wrong in it, and what must be told.
+type Mistake = (&'static str, &'static str, &'static [&'static str]);
+
+const MISTAKES: &[Mistake] = &[
+    ("countersign.toml", "[listen]\nagnet = 1\n", &["countersign.toml", "line 2, column 1", "agnet"]),
+    (
+        "countersign.toml",
+        "[tools.x]\nupstream = \"https://a.example\"\ncatalog = \"x\"\nissuer = \"y\"\n",
+        &["`tools.x.issuer`"],
+    ),
+    (
+        "tracker.toml",
+        "[actions.a]\nmatch = \"GET\"\neffect = \"read\"\nresource = \"x\"\n",
+        &["tracker.toml", "`a`", "`match`"],
+    ),
+    (
+        "tracker.toml",
+        "[actions.a]\nmatch = \"BREW /x\"\neffect = \"read\"\nresource = \"x\"\n",
+        &["tracker.toml", "`BREW`"],
+    ),
+    (
+        "tracker.toml",
+        "[actions.a]\nmatch = \"GET /../x\"\neffect = \"read\"\nresource = \"x\"\n",
+        &["tracker.toml", "can match nothing"],
+    ),
+    (
+        "tracker.toml",
+        "[actions.a]\nmatch = \"GET /x\"\nefect = \"read\"\n",
+        &["tracker.toml", "line 3, column 1", "efect"],
+    ),
+    (
+        "tracker.toml",
+        "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"{x\"\n",
+        &["tracker.toml", "`{x`"],
+    ),
+    (
+        "tracker.toml",
+        "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"x\"\nfacts = { a = \"cookie:a\" }\n",
+        &["tracker.toml", "`cookie:a`"],
+    ),
+    ("policies/main.cedar", "permit(principal, action resource);", &["main.cedar:1:26"]),
+    (
+        "policies/main.cedar",
+        "permit(principal, action, resource) when { context.weather };",
+        &["main.cedar:1:", "weather"],
+    ),
+    (
+        "policies/main.cedar",
+        "permit(principal, action == Action::\"tracker/nope\", resource);",
+        &["main.cedar", "tracker/nope"],
+    ),
+    (
+        "policies/main.cedar",
+        "permit(principal, action, resource) when { context.args.number > 3 };",
+        &["main.cedar:1:", "number"],
+    ),
+    ("policies/main.cedar", "@ttl(\"1h\") permit(principal, action, resource);", &["main.cedar", "@ttl"]),
+    ("triage.token", "short\n", &["triage.token", "at least 16 bytes"]),
+    ("triage.token", " \n", &["triage.token", "is empty"]),
+];
+
 #[test]
 fn a_mistake_in_any_file_exits_with_2_and_says_where() {
-    for (file, text, words) in [
-        ("countersign.toml", "[listen]\nagnet = 1\n", vec!["countersign.toml", "line 2, column 1", "agnet"]),
-        (
-            "countersign.toml",
-            "[tools.x]\nupstream = \"https://a.example\"\ncatalog = \"x\"\nissuer = \"y\"\n",
-            vec!["`tools.x.issuer`"],
-        ),
-        (
-            "tracker.toml",
-            "[actions.a]\nmatch = \"GET\"\neffect = \"read\"\nresource = \"x\"\n",
-            vec!["tracker.toml", "`a`", "`match`"],
-        ),
-        (
-            "tracker.toml",
-            "[actions.a]\nmatch = \"BREW /x\"\neffect = \"read\"\nresource = \"x\"\n",
-            vec!["tracker.toml", "`BREW`"],
-        ),
-        (
-            "tracker.toml",
-            "[actions.a]\nmatch = \"GET /../x\"\neffect = \"read\"\nresource = \"x\"\n",
-            vec!["tracker.toml", "can match nothing"],
-        ),
-        (
-            "tracker.toml",
-            "[actions.a]\nmatch = \"GET /x\"\nefect = \"read\"\n",
-            vec!["tracker.toml", "line 3, column 1", "efect"],
-        ),
-        (
-            "tracker.toml",
-            "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"{x\"\n",
-            vec!["tracker.toml", "`{x`"],
-        ),
-        (
-            "tracker.toml",
-            "[actions.a]\nmatch = \"GET /x\"\neffect = \"read\"\nresource = \"x\"\nfacts = { a = \"cookie:a\" }\n",
-            vec!["tracker.toml", "`cookie:a`"],
-        ),
-        ("policies/main.cedar", "permit(principal, action resource);", vec!["main.cedar:1:26"]),
-        (
-            "policies/main.cedar",
-            "permit(principal, action, resource) when { context.weather };",
-            vec!["main.cedar:1:", "weather"],
-        ),
-        (
-            "policies/main.cedar",
-            "permit(principal, action == Action::\"tracker/nope\", resource);",
-            vec!["main.cedar", "tracker/nope"],
-        ),
-        (
-            "policies/main.cedar",
-            "permit(principal, action, resource) when { context.args.number > 3 };",
-            vec!["main.cedar:1:", "number"],
-        ),
-        ("policies/main.cedar", "@ttl(\"1h\") permit(principal, action, resource);", vec!["main.cedar", "@ttl"]),
-        ("triage.token", "short\n", vec!["triage.token", "at least 16 bytes"]),
-        ("triage.token", " \n", vec!["triage.token", "is empty"]),
-    ] {
+    for (file, text, words) in MISTAKES {
         let folder = Folder::new();
         folder.write(file, text, 0o600);
         let (code, told) = folder.check();
         assert_eq!(code, Some(2), "{file}: {text}\n{told}");
-        for word in words {
+        for word in *words {
             assert!(told.contains(word), "`{word}` is not told of {file}: {text}\n{told}");
         }
     }

@@ -82,7 +82,7 @@ fn beyond_ten_thousand_different_calls_every_new_one_counts_as_a_repeat() {
 fn a_grant_counts_what_is_made_and_nothing_else() {
     let memory = memory(Vec::new(), ChainRule::default());
     let task = opened(&memory, 1, |task| {
-        task.grant = vec![grant(Some("octo/hello"), Some(2)), grant(Some("octo/other"), None)]
+        task.grant = vec![grant(Some("octo/hello"), Some(2)), grant(Some("octo/other"), None)];
     });
     let declared = |resource: &str| {
         let mut call = call(&task, 0);

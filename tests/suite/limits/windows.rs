@@ -52,10 +52,13 @@ fn the_wait_that_is_told_is_enough_and_no_longer_than_needed() {
     assert!(admit(&memory, &call(&task, 450 + wait)).is_ok());
 }
 
+/// Makes another call of a call; there is another task for it.
+type Change = fn(&mut Call, &Arc<Task>);
+
 #[test]
 fn what_is_counted_apart_is_apart() {
     // (what is counted apart, which of the changed calls still fit once the first kind is used up)
-    let changed: [(&str, fn(&mut Call, &Arc<Task>)); 5] = [
+    let changed: [(&str, Change); 5] = [
         ("the same", |_, _| {}),
         ("task", |call, other| call.task = other.clone()),
         ("tool", |call, _| (call.action.tool, call.action.name) = ("chat".into(), "chat/post".into())),
@@ -72,7 +75,7 @@ fn what_is_counted_apart_is_apart() {
         let memory = memory(vec![limit(0, per, 1, 60_000)], ChainRule::default());
         let (task, other) = (opened(&memory, 1, |_| {}), opened(&memory, 2, |_| {}));
         admit(&memory, &call(&task, 0)).unwrap();
-        let fits = |change: fn(&mut Call, &Arc<Task>)| {
+        let fits = |change: Change| {
             let mut call = call(&task, 1);
             change(&mut call, &other);
             memory.reserve(&call).unwrap().0.limits.is_empty()

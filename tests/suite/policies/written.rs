@@ -1,6 +1,7 @@
 //! Generated policies and questions: every kind of scope, conditions over every fact, some of which err.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use countersign::judge::vocabulary::{FACTS, Kind};
@@ -131,17 +132,17 @@ impl Rule {
     pub fn text(&self) -> String {
         let mut text = format!("@id(\"{}\")\n", self.id);
         if let Some(reason) = self.reason {
-            text.push_str(&format!("@reason(\"{reason}\")\n"));
+            let _ = writeln!(text, "@reason(\"{reason}\")");
         }
         if let Some(code) = self.code.filter(|_| !self.permits) {
-            text.push_str(&format!("@code(\"{code}\")\n"));
+            let _ = writeln!(text, "@code(\"{code}\")");
         }
         if let Some(ttl) = self.ttl.filter(|_| self.permits) {
-            text.push_str(&format!("@ttl(\"{ttl}s\")\n"));
+            let _ = writeln!(text, "@ttl(\"{ttl}s\")");
         }
-        text.push_str(&format!("{}({})", if self.permits { "permit" } else { "forbid" }, self.scope));
+        let _ = write!(text, "{}({})", if self.permits { "permit" } else { "forbid" }, self.scope);
         for (when, condition) in &self.conditions {
-            text.push_str(&format!("\n{} {{ {condition} }}", if *when { "when" } else { "unless" }));
+            let _ = write!(text, "\n{} {{ {condition} }}", if *when { "when" } else { "unless" });
         }
         text + ";\n"
     }
