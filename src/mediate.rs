@@ -77,14 +77,11 @@ impl Mediator {
     pub fn refuse(&self, why: Refusal, known: Known) -> Refused {
         let code = why.code();
         let terse = known.task_id().is_some_and(|task| self.memory.is_untrusted(task));
-        let record = known.refused(code, &why.to_string(), self.rail.now());
-        if let Some(call) = record.call {
-            tracing::info!(call.id = %call, code = %code, %why, "a call was refused");
-        }
+        tracing::info!(call.id = %known.id(), code = %code, %why, "a call was refused");
         self.metrics.refused(code);
         // A verdict that came too late is taken back by the store, which alone knows whether it stands there already.
         if !matches!(why, Refusal::Record(Unavailable::Late(_))) {
-            self.rail.note(record);
+            self.rail.note(known.refused(code, why.judged(), &why.to_string(), self.rail.now()));
         }
         Refused { why, terse }
     }
@@ -107,10 +104,7 @@ impl Mediator {
         let (facts, reservation) = self.memory.reserve(&call)?;
         let permit = match judge(&self.policies, call, facts, reservation) {
             Verdict::Allow(permit) => *permit,
-            Verdict::Throttle(no) | Verdict::Deny(no) => {
-                known.judged(&no);
-                return Err(Refusal::from(no));
-            }
+            Verdict::Throttle(no) | Verdict::Deny(no) => return Err(Refusal::from(no)),
         };
         hangup.check()?;
         let plan = self.issuers.plan(&permit, &self.reaper, self.rail.now())?;

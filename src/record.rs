@@ -18,8 +18,8 @@ pub use self::account::{Known, closed, loaded, opened};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{
-    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Event, HandleNote, Loaded, Minted, Opened, Permitted,
-    Record, Refused, Settled,
+    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Event, FactsNote, HandleNote, Loaded, Minted, Opened,
+    Permitted, Record, Refused, Settled,
 };
 pub use self::query::{Filter, Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};

@@ -32,6 +32,7 @@ pub struct Parts {
 /// Reads and checks everything the configuration names: catalogs, policies, secrets.
 pub fn load(config: &Config, config_text: &str) -> Result<Parts, StartError> {
     let mut texts = BTreeMap::from([("config".to_owned(), config_text.to_owned())]);
+    secrets::check(config)?;
     let catalogs = catalogs(config, &mut texts)?;
     let mut sources = policy_files(&config.policies, &mut texts)?;
     sources.push(Source { name: "config".to_owned(), text: compile(&rules(config)) });

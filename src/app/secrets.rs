@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
-use crate::config::{Config, May, Rule, SecretFrom};
+use crate::config::{Agent, Config, IssuerKind, May, Rule, SecretFrom};
 use crate::identify::{AgentProofs, All, Attestor, TokenRule};
 use crate::model::{AgentName, Digest, Secret};
 
@@ -82,8 +82,47 @@ fn described(from: &SecretFrom) -> String {
     }
 }
 
+/// Reads every other secret, so that `check` says what a start would.
+pub(super) fn check(config: &Config) -> Result<(), SecretError> {
+    readers(config)?;
+    config.issuers.values().try_for_each(|issuer| match issuer {
+        IssuerKind::Static { secret: from, .. } => secret(from).map(drop),
+        IssuerKind::None | IssuerKind::Jwt { .. } => Ok(()),
+    })
+}
+
+/// No token may both be an agent's proof and open tasks, in whatever file it lies.
+fn keep_apart(config: &Config) -> Result<(), SecretError> {
+    let digests = |rules: &dyn Fn(&Agent) -> &[Rule]| -> Result<BTreeMap<Digest, String>, SecretError> {
+        let mut found = BTreeMap::new();
+        for from in config.agents.iter().flat_map(rules).flat_map(tokens) {
+            found.insert(secret(from)?.digest(), described(from));
+        }
+        Ok(found)
+    };
+    let proving = digests(&|agent| &agent.identify)?;
+    let opening = digests(&|agent| &agent.open_tasks)?;
+    match opening.iter().find(|(digest, _)| proving.contains_key(digest)) {
+        Some((_, from)) => Err(SecretError::Weak {
+            from: from.clone(),
+            why: "it opens tasks and is an agent's proof too: an agent that can open tasks could declare anything"
+                .to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn tokens(rule: &Rule) -> Vec<&SecretFrom> {
+    match rule {
+        Rule::Peer(_) => Vec::new(),
+        Rule::Token(from) => vec![from],
+        Rule::All(rules) => rules.iter().flat_map(tokens).collect(),
+    }
+}
+
 /// The proofs of every agent, with their secrets.
 pub(super) fn proofs(config: &Config) -> Result<BTreeMap<AgentName, AgentProofs>, StartError> {
+    keep_apart(config)?;
     let mut agents = BTreeMap::new();
     for agent in &config.agents {
         let all = |rules: &[Rule]| {
@@ -112,5 +151,12 @@ fn attestor(agent: &AgentName, rule: &Rule) -> Result<Box<dyn Attestor>, SecretE
 /// Digests of the tokens of those reviewers who may read.
 pub(super) fn readers(config: &Config) -> Result<BTreeMap<String, Digest>, SecretError> {
     let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&May::Read));
-    reading.map(|(name, reviewer)| Ok((name.clone(), secret(&reviewer.token)?.digest()))).collect()
+    let digest = |name: &String, from: &SecretFrom| {
+        let token = secret(from)?;
+        // The same length is asked of a reviewer's token as of an agent's.
+        TokenRule::new(&AgentName(name.as_str().into()), &token)
+            .map_err(|why| SecretError::Weak { from: described(from), why: why.to_string() })?;
+        Ok(token.digest())
+    };
+    reading.map(|(name, reviewer)| Ok((name.clone(), digest(name, &reviewer.token)?))).collect()
 }

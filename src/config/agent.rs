@@ -25,10 +25,10 @@ impl AgentFile {
         };
         let identify = proofs(self.identify, "identify")?;
         let open_tasks = proofs(self.open_tasks, "open_tasks")?;
-        if open_tasks.iter().any(|rule| identify.contains(rule)) {
+        if open_tasks.iter().any(|opener| identify.iter().any(|rule| rule.implies(opener))) {
             return Err(wrong(
                 key("open_tasks"),
-                "the same proof stands under `identify`: an agent that can open its own tasks could declare anything",
+                "whoever fits `identify` fits this too, and an agent that can open its own tasks could declare anything",
             ));
         }
         let unknown = self.tools.iter().find(|tool| !tools.contains(tool.as_str()));
@@ -74,6 +74,28 @@ impl AgentFile {
     }
 }
 
+impl Rule {
+    /// Whether everybody who fits this rule fits the other.
+    fn implies(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::All(others)) => others.iter().all(|other| self.implies(other)),
+            (Self::All(rules), Self::Peer(_) | Self::Token(_)) => rules.iter().any(|rule| rule.implies(other)),
+            (Self::Peer(this), Self::Peer(that)) => {
+                let within = |this: &Option<_>, that: &Option<_>| that.is_none() || this == that;
+                within(&this.uid, &that.uid)
+                    && within(&this.gid, &that.gid)
+                    && (that.exe.is_none() || this.exe == that.exe)
+                    && (that.sha256.is_none() || this.sha256 == that.sha256)
+                    && (that.cgroup.is_none() || this.cgroup == that.cgroup)
+                    && (that.unit.is_none() || this.unit == that.unit)
+                    && (that.script.is_none() || this.script == that.script)
+            }
+            (Self::Token(this), Self::Token(that)) => this == that,
+            (Self::Peer(_), Self::Token(_)) | (Self::Token(_), Self::Peer(_)) => false,
+        }
+    }
+}
+
 impl From<PerFile> for Per {
     fn from(per: PerFile) -> Self {
         match per {
@@ -100,8 +122,30 @@ impl ProofFile {
 }
 
 /// Programs that run other people's scripts: as proofs, they prove nothing but themselves.
-const INTERPRETERS: [&str; 14] =
-    ["python", "node", "nodejs", "deno", "bun", "ruby", "perl", "php", "java", "bash", "sh", "dash", "zsh", "lua"];
+const INTERPRETERS: [&str; 22] = [
+    "python",
+    "node",
+    "nodejs",
+    "deno",
+    "bun",
+    "ruby",
+    "perl",
+    "php",
+    "java",
+    "bash",
+    "sh",
+    "dash",
+    "zsh",
+    "lua",
+    "busybox",
+    "pypy",
+    "tclsh",
+    "pwsh",
+    "awk",
+    "gawk",
+    "ld-linux-x86-64.so",
+    "ld-musl-x86_64.so",
+];
 
 impl PeerFile {
     fn parse(self, key: &str, base: &Path) -> Result<PeerRule, ConfigError> {
@@ -126,5 +170,36 @@ impl PeerFile {
             ));
         }
         Ok(rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, ConfigError};
+
+    fn parse(identify: &str, open_tasks: &str) -> Result<Config, ConfigError> {
+        let text = format!("[agents.a]\nidentify = [{identify}]\nopen_tasks = [{open_tasks}]\ntools = []\n");
+        Config::parse(&text, std::path::Path::new("/etc"))
+    }
+
+    #[test]
+    fn an_agent_cannot_prove_itself_to_be_its_own_opener() {
+        let token = r#"{ token = { file = "t" } }"#;
+        let both = format!("{{ all = [{{ peer = {{ uid = 5 }} }}, {token}] }}");
+        for (identify, opener) in [
+            (token, token),
+            (both.as_str(), token),
+            (both.as_str(), "{ peer = { uid = 5 } }"),
+            (r#"{ peer = { uid = 5, unit = "a.service" } }"#, "{ peer = { uid = 5 } }"),
+        ] {
+            assert!(parse(identify, opener).is_err(), "{identify} {opener}");
+        }
+        for (identify, opener) in [
+            (token, both.as_str()),
+            ("{ peer = { uid = 5 } }", "{ peer = { uid = 6 } }"),
+            ("{ peer = { uid = 5 } }", r#"{ peer = { uid = 5, unit = "a.service" } }"#),
+        ] {
+            assert!(parse(identify, opener).is_ok(), "{identify} {opener}");
+        }
     }
 }

@@ -42,13 +42,37 @@ pub enum Per {
 #[derive(Debug)]
 pub struct Limits {
     rules: BTreeMap<AgentName, Vec<(usize, LimitRule)>>,
-    windows: Mutex<HashMap<(usize, String), VecDeque<Timestamp>>>,
+    windows: Mutex<Windows>,
+}
+
+type Key = (usize, String);
+
+/// The windows, and when each is to be looked at again because it may be empty by then.
+#[derive(Debug, Default)]
+struct Windows {
+    by_key: HashMap<Key, VecDeque<Timestamp>>,
+    due: VecDeque<(Timestamp, Key)>,
+}
+
+impl Windows {
+    /// Forgets windows that are empty: two looks for each place asked for, so that it keeps up and never scans.
+    fn forget(&mut self, rules: &[(usize, LimitRule)], now: Timestamp) {
+        for _ in 0..2 {
+            let Some((_, key)) = self.due.pop_front_if(|(due, _)| *due <= now) else { return };
+            let length =
+                rules.iter().find(|(index, _)| *index == key.0).map_or(Duration::ZERO, |(_, rule)| rule.window);
+            match self.by_key.get(&key).and_then(|window| window.back()) {
+                Some(last) if last.after(length) > now => self.due.push_back((last.after(length), key)),
+                Some(_) | None => drop(self.by_key.remove(&key)),
+            }
+        }
+    }
 }
 
 /// One place taken in one window.
 #[derive(Debug)]
 pub struct Taken {
-    key: (usize, String),
+    key: Key,
     at: Timestamp,
 }
 
@@ -68,16 +92,21 @@ impl Limits {
         let mut exceeded = BTreeMap::new();
         let Some(rules) = self.rules.get(&call.caller.agent) else { return (taken, exceeded) };
         let mut windows = lock(&self.windows);
+        let Windows { by_key, due } = &mut *windows;
         for (index, rule) in rules {
             let key = (*index, rule.per.key(call));
-            let window = windows.entry(key.clone()).or_default();
+            let window = by_key.entry(key.clone()).or_insert_with(|| {
+                due.push_back((now.after(rule.window), key.clone()));
+                VecDeque::new()
+            });
+            // A place counts from when it is taken. Calls are judged slightly out of the order they came in; what came
+            // earlier and is judged later takes its place later.
+            let now = window.back().map_or(now, |last| now.max(*last));
             while window.front().is_some_and(|first| first.after(rule.window) <= now) {
                 window.pop_front();
             }
             if (window.len() as u64) < rule.requests {
-                // Calls are judged slightly out of the order they came in; the window stays sorted all the same.
-                let place = window.partition_point(|at| *at <= now);
-                window.insert(place, now);
+                window.push_back(now);
                 taken.push(Taken { key, at: now });
             } else {
                 let free = window.front().map(|first| first.after(rule.window).since(now));
@@ -85,6 +114,7 @@ impl Limits {
                 exceeded.insert(rule.name.clone(), Exceeded { limit: rule.requests, retry_after_ms: wait });
             }
         }
+        windows.forget(rules, now);
         (taken, exceeded)
     }
 
@@ -95,13 +125,10 @@ impl Limits {
         }
         let mut windows = lock(&self.windows);
         for place in taken {
-            if let Some(window) = windows.get_mut(&place.key) {
-                if let Some(index) = window.iter().rposition(|at| *at == place.at) {
-                    window.remove(index);
-                }
-                if window.is_empty() {
-                    windows.remove(&place.key);
-                }
+            if let Some(window) = windows.by_key.get_mut(&place.key)
+                && let Some(index) = window.iter().rposition(|at| *at == place.at)
+            {
+                window.remove(index);
             }
         }
     }

@@ -88,14 +88,7 @@ impl Tasks {
         if let Some(end) = task.expires_at {
             index.by_expiry.insert((end, task.id), token);
         }
-        let inherited = match task.opened_by {
-            OpenedBy::Framework | OpenedBy::Nobody => BTreeSet::new(),
-            // What an agent opens for itself starts with all that the agent holds.
-            OpenedBy::Agent => lock(&index.implicit(&task.agent, now).state).labels.clone(),
-        };
-        let live = Live::new(task);
-        lock(&live.state).labels = inherited;
-        index.by_id.insert(live.task.id, live);
+        index.by_id.insert(task.id, Live::new(task));
     }
 
     /// Ends a task; its calls under way are told.
@@ -158,7 +151,12 @@ impl Tasks {
             return Err(TaskOver);
         }
         let fingerprint = fingerprint(call);
-        let (snapshot, grant) = live.claim(call, fingerprint);
+        let (mut snapshot, grant) = live.claim(call, fingerprint);
+        match live.task.opened_by {
+            OpenedBy::Framework | OpenedBy::Nobody => {}
+            // What an agent opens for itself holds all that the agent holds, whenever it took it in.
+            OpenedBy::Agent => snapshot.labels.extend(lock(&implicit.state).labels.iter().map(|label| label.name())),
+        }
         let claim = Claim { live, implicit, fingerprint, action: call.action.name.clone(), grant, open: true };
         Ok((claim, snapshot))
     }

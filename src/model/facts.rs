@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::Argument;
 
-/// The facts of one call. Everything in here can be recorded, and a verdict depends on nothing else.
+/// The facts of one call. A verdict depends on nothing else. Serialised, they are what a record tells to everyone; what is
+/// private is left out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
     /// What was declared, against what is done.
@@ -26,7 +27,8 @@ pub struct Facts {
     pub time: Time,
     /// Whether there is a body: `whole` or `none`.
     pub body: &'static str,
-    /// The argument values the catalog shows.
+    /// The argument values the catalog shows. Private: a record tells them under a commitment.
+    #[serde(skip)]
     pub args: BTreeMap<Arc<str>, Argument>,
 }
 
@@ -56,8 +58,8 @@ pub struct TaskFacts {
     pub depth: i64,
     /// Seconds since it was opened.
     pub age_s: i64,
-    /// The person or system it is for, if its opener said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The person or system it is for, if its opener said. Private: a record tells it under a commitment.
+    #[serde(skip)]
     pub on_behalf_of: Option<String>,
 }
 

@@ -1,10 +1,12 @@
 //! What a record tells of a call: which fields stand in the leaf, and which only under a commitment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use http::{Method, Uri};
 use serde_json::{Value, json};
 
-use super::event::{Closed, CredentialPlan, Event, Loaded, Opened, Permitted, Record, Refused};
+use super::event::{Closed, CredentialPlan, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
 use crate::judge::{No, Permit};
 use crate::model::{Action, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp};
 
@@ -40,22 +42,28 @@ pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record
     Record { at, call: Some(call.id), task: Some(call.task.id), event, private }
 }
 
-/// What is known of a call so far, for the record of its refusal.
+/// What is known of a call so far, kept for the record of its refusal. Only a refusal makes one of it.
 #[derive(Debug)]
 pub struct Known {
     id: CallId,
+    peer: Arc<Peer>,
+    method: Method,
+    target: Uri,
+    caller: Option<Caller>,
     task: Option<TaskId>,
-    refused: Refused,
-    private: Private,
+    understood: Option<(Action, Intent)>,
 }
 
 impl Known {
     /// What a request shows before anything is understood.
-    pub fn of<B>(id: CallId, peer: &Peer, request: &http::Request<B>) -> Self {
-        let refused = Refused { method: shortened(request.method().as_str()), ..Refused::default() };
-        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        let private = Private::from([("target", shortened(target).into()), ("peer", tell_peer(peer).into())]);
-        Self { id, task: None, refused, private }
+    pub fn of<B>(id: CallId, peer: &Arc<Peer>, request: &http::Request<B>) -> Self {
+        let (method, target) = (request.method().clone(), request.uri().clone());
+        Self { id, peer: peer.clone(), method, target, caller: None, task: None, understood: None }
+    }
+
+    /// The call.
+    pub fn id(&self) -> CallId {
+        self.id
     }
 
     /// The task it belongs to, if that is known.
@@ -65,8 +73,7 @@ impl Known {
 
     /// Who asks is proven.
     pub fn caller(&mut self, caller: &Caller) {
-        self.refused.agent = Some(caller.agent.to_string());
-        tell_caller(caller, &mut self.private);
+        self.caller = Some(caller.clone());
     }
 
     /// The task is known.
@@ -76,30 +83,38 @@ impl Known {
 
     /// What it does and says is understood.
     pub fn call(&mut self, call: &Call) {
-        self.refused.action = Some(call.action.name.to_string());
-        tell_action(&call.action, &mut self.private);
-        tell_intent(&call.intent, &mut self.private);
+        self.understood = Some((call.action.clone(), call.intent.clone()));
     }
 
-    /// It was judged.
-    pub fn judged(&mut self, no: &No) {
-        self.refused.facts = Some(tell_facts(&no.facts, &mut self.private));
-        self.refused.policies = Some(no.policies);
-        self.refused.rules = no.findings.iter().map(|finding| finding.rule.clone()).collect();
-    }
-
-    /// It is refused.
-    pub fn refused(mut self, code: Code, why: &str, at: Timestamp) -> Record {
-        self.refused.code = code.name().to_owned();
-        self.refused.decision = code.decision().name().to_owned();
-        self.private.insert("why", shortened(why).into());
-        Record {
-            at,
-            call: Some(self.id),
-            task: self.task,
-            event: Event::Refused(Box::new(self.refused)),
-            private: self.private,
+    /// It is refused: by a judgement, or before one.
+    pub fn refused(&self, code: Code, no: Option<&No>, why: &str, at: Timestamp) -> Record {
+        let mut refused = Refused {
+            code: code.name().to_owned(),
+            decision: code.decision().name().to_owned(),
+            method: shortened(self.method.as_str()),
+            ..Refused::default()
+        };
+        let target = self.target.path_and_query().map_or("", |target| target.as_str());
+        let mut private = Private::from([
+            ("target", shortened(target).into()),
+            ("peer", tell_peer(&self.peer).into()),
+            ("why", shortened(why).into()),
+        ]);
+        if let Some(caller) = &self.caller {
+            refused.agent = Some(caller.agent.to_string());
+            tell_caller(caller, &mut private);
         }
+        if let Some((action, intent)) = &self.understood {
+            refused.action = Some(action.name.to_string());
+            tell_action(action, &mut private);
+            tell_intent(intent, &mut private);
+        }
+        if let Some(no) = no {
+            refused.facts = Some(tell_facts(&no.facts, &mut private));
+            refused.policies = Some(no.policies);
+            refused.rules = no.findings.iter().map(|finding| finding.rule.clone()).collect();
+        }
+        Record { at, call: Some(self.id), task: self.task, event: Event::Refused(Box::new(refused)), private }
     }
 }
 
@@ -155,22 +170,15 @@ fn tell_intent(intent: &Intent, private: &mut Private) {
     }
 }
 
-/// The facts without those that are private.
-fn tell_facts(facts: &Facts, private: &mut Private) -> Value {
-    let mut told = serde_json::to_value(facts).unwrap_or_default();
-    if let Some(args) = told
-        .as_object_mut()
-        .and_then(|facts| facts.remove("args"))
-        .filter(|args| args.as_object().is_some_and(|args| !args.is_empty()))
-    {
-        private.insert("args", args);
+/// The facts for the record; those that are private go under commitments.
+fn tell_facts(facts: &Facts, private: &mut Private) -> FactsNote {
+    if !facts.args.is_empty() {
+        private.insert("args", json!(facts.args));
     }
-    if let Some(person) =
-        told.get_mut("task").and_then(Value::as_object_mut).and_then(|task| task.remove("on_behalf_of"))
-    {
-        private.insert("on_behalf_of", person);
+    if let Some(person) = &facts.task.on_behalf_of {
+        private.insert("on_behalf_of", person.as_str().into());
     }
-    told
+    FactsNote::Judged(Box::new(facts.clone()))
 }
 
 fn tell_peer(peer: &Peer) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{CallId, Digest, Ending, Revocation, TaskId, Timestamp};
+use crate::model::{CallId, Digest, Ending, Facts, Revocation, TaskId, Timestamp};
 
 /// One thing that happened.
 ///
@@ -111,13 +111,37 @@ pub struct Permitted {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub brought_credential: bool,
     /// The facts, but for those that are private.
-    pub facts: Value,
+    pub facts: FactsNote,
     /// The rules that permitted it.
     pub rules: Vec<String>,
     /// What was loaded when it was judged.
     pub policies: Digest,
     /// What will be minted.
     pub credential: CredentialPlan,
+}
+
+/// The facts of a call: as they were judged, or as they were read back.
+#[derive(Clone, Debug)]
+pub enum FactsNote {
+    /// On their way into a record.
+    Judged(Box<Facts>),
+    /// Out of one.
+    Read(Value),
+}
+
+impl Serialize for FactsNote {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Judged(facts) => facts.serialize(serializer),
+            Self::Read(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FactsNote {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::Read)
+    }
 }
 
 /// What will be minted, written down before it is.
@@ -178,7 +202,7 @@ pub struct Refused {
     pub action: Option<String>,
     /// The facts, if it was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub facts: Option<Value>,
+    pub facts: Option<FactsNote>,
     /// What was loaded when it was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policies: Option<Digest>,

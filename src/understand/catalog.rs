@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Error;
 use super::target::{self, Target};
-use super::values::{Place, Template, Values, argument, fill};
+use super::values::{Place, Template, Values, argument, check, fill};
 use crate::model::{AgentName, Argument, Effect, Label, Tool};
 
 /// Every tool's catalog, and which agent may call which tool.
@@ -129,15 +129,25 @@ impl ActionSpec {
     fn new(tool: &str, name: &str, file: ActionFile) -> Result<Self, String> {
         let mut facts = BTreeMap::new();
         let mut places = BTreeMap::new();
+        let path = file.matches.split_once(' ').map_or("", |(_, path)| path);
+        let parameter =
+            |segment: &'_ str| segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')).map(str::to_owned);
+        let parameters: Vec<String> = path.split('/').filter_map(parameter).collect();
+        let parameters: Vec<&str> = parameters.iter().map(|name| name.trim_start_matches('*')).collect();
         for (fact, source) in file.facts {
             let (at, kind) = match source {
                 FactFile::At(at) => (at, FactType::default()),
-                FactFile::Typed { at, kind } => (at, kind),
+                FactFile::Typed(TypedFactFile { at, kind }) => (at, kind),
             };
             let fact: Arc<str> = fact.into();
-            places.insert(fact.clone(), Place::parse(&at)?);
+            let place = Place::parse(&at)?;
+            place.check(&parameters)?;
+            places.insert(fact.clone(), place);
             facts.insert(fact, kind);
         }
+        let resource = Template::parse(&file.resource)?;
+        resource.check(&parameters)?;
+        file.scope.values().try_for_each(|value| check(value, &parameters))?;
         let mut labels: Vec<Label> = file.yields.into_iter().map(|entry| entry.label).collect();
         labels.sort_unstable();
         labels.dedup();
@@ -147,7 +157,7 @@ impl ActionSpec {
             facts,
             yields: labels.into(),
             places,
-            resource: Template::parse(&file.resource)?,
+            resource,
             scope: file.scope,
         })
     }
@@ -230,11 +240,15 @@ struct ActionFile {
 #[serde(untagged)]
 enum FactFile {
     At(String),
-    Typed {
-        at: String,
-        #[serde(rename = "type")]
-        kind: FactType,
-    },
+    Typed(TypedFactFile),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedFactFile {
+    at: String,
+    #[serde(rename = "type", default)]
+    kind: FactType,
 }
 
 #[derive(Deserialize)]
@@ -250,4 +264,40 @@ fn check_template(path: &str) -> Result<(), String> {
     let plain: Vec<&str> =
         path.split('/').map(|segment| if segment.starts_with('{') { "x" } else { segment }).collect();
     Target::parse(&plain.join("/")).map(|_| ()).map_err(|why| format!("`match` can match nothing: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(lines: &str) -> String {
+        let tool = Tool {
+            name: "t".into(),
+            scheme: http::uri::Scheme::HTTPS,
+            authority: http::uri::Authority::from_static("t.example"),
+            base_path: String::new(),
+            networks: Vec::new(),
+            issuer: "i".into(),
+            max_call: std::time::Duration::from_secs(1),
+            max_body: 1,
+            request_headers: Vec::new(),
+            answer_headers: Vec::new(),
+        };
+        let text = format!("[actions.a]\nmatch = \"GET /x/{{id}}\"\neffect = \"read\"\n{lines}");
+        ToolCatalog::parse(Arc::new(tool), &text).err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    #[test]
+    fn what_could_never_be_read_is_refused_at_load() {
+        assert_eq!(problem("resource = \"{id}\"\nfacts = { f = \"path:id\" }\nscope = { r = [\"{id}\"] }"), "");
+        for lines in [
+            "resource = \"{nope}\"",
+            "resource = \"{id}\"\nfacts = { f = \"path:nope\" }",
+            "resource = \"{id}\"\nscope = { r = \"{nope}\" }",
+        ] {
+            assert!(problem(lines).contains("`match` has no `{nope}`"), "{lines}: {}", problem(lines));
+        }
+        assert!(problem("resource = \"{id}\"\nscope = { r = \"{\" }").contains("does not close it"));
+        assert_ne!(problem("resource = \"{id}\"\nfacts = { f = { at = \"path:id\", tpye = \"long\" } }"), "");
+    }
 }

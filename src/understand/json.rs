@@ -19,22 +19,35 @@ pub fn check(body: &[u8]) -> Result<(), String> {
         .map_err(|error| format!("the JSON body is unclear: {error}"))
 }
 
-/// The text of the value that `pointer` (RFC 6901) names in a body that `check` has let pass.
+/// One name for all names that a parser which does not mind case may take for one another.
+fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
+}
+
+/// The text of the value that `pointer` (RFC 6901) names in a body that `check` has let pass. An error, if there is none but
+/// one whose name differs in case only: some servers would take it for the one that is asked for.
 ///
 /// The text rather than the value, because a number's text is exact and its `f64` is not.
-pub fn at<'a>(body: &'a [u8], pointer: &str) -> Option<&'a str> {
-    let mut here: &RawValue = serde_json::from_slice(body).ok()?;
+pub fn at<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, String> {
+    let Ok(mut here) = serde_json::from_slice::<&RawValue>(body) else { return Ok(None) };
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
-        here = if here.get().starts_with('[') {
-            let items: Vec<&RawValue> = serde_json::from_str(here.get()).ok()?;
-            items.get(token.parse::<usize>().ok()?).copied()?
+        let next = if here.get().starts_with('[') {
+            let items: Vec<&RawValue> = serde_json::from_str(here.get()).unwrap_or_default();
+            token.parse::<usize>().ok().and_then(|place| items.get(place).copied())
         } else {
-            let mut members: BTreeMap<Name, &RawValue> = serde_json::from_str(here.get()).ok()?;
-            members.remove(&Name(token))?
+            let members: BTreeMap<Name, &RawValue> = serde_json::from_str(here.get()).unwrap_or_default();
+            let found = members.get(&Name(token.clone())).copied();
+            let alike = |name: &&Name| folded(&name.0) == folded(&token);
+            if let Some(Name(other)) = members.keys().find(alike).filter(|_| found.is_none()) {
+                return Err(format!("write `{token}` in the JSON body, and not `{}`", other.escape_debug()));
+            }
+            found
         };
+        let Some(next) = next else { return Ok(None) };
+        here = next;
     }
-    Some(here.get())
+    Ok(Some(here.get()))
 }
 
 #[derive(serde::Deserialize, Eq, Ord, PartialEq, PartialOrd)]
@@ -98,7 +111,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut seen: HashMap<String, ()> = HashMap::new();
         while let Some(name) = members.next_key::<String>()? {
-            let folded = name.to_lowercase();
+            let folded = folded(&name);
             if seen.insert(folded, ()).is_some() {
                 return Err(A::Error::custom(format_args!(
                     "the name `{}` stands twice in one object",
@@ -139,6 +152,7 @@ mod tests {
             "// x\n{}",
             &deep,
             r#"{"a":{"b":1,"B":2}}"#,
+            r#"{"\u017fum":1000,"sum":1}"#,
             r#"[{"x":1,"x":1}]"#,
             "",
         ] {
@@ -153,9 +167,10 @@ mod tests {
     #[test]
     fn a_pointer_finds_the_exact_text() {
         let body = br#"{"a":{"b/c":[10.500000000000000001,"x\u0041"]},"n":18446744073709551616}"#;
-        assert_eq!(at(body, "/a/b~1c/0"), Some("10.500000000000000001"));
-        assert_eq!(at(body, "/a/b~1c/1").and_then(text).as_deref(), Some("xA"));
-        assert_eq!(at(body, "/n"), Some("18446744073709551616"));
-        assert_eq!(at(body, "/a/nothing"), None);
+        assert_eq!(at(body, "/a/b~1c/0").unwrap(), Some("10.500000000000000001"));
+        assert_eq!(at(body, "/a/b~1c/1").unwrap().and_then(text).as_deref(), Some("xA"));
+        assert_eq!(at(body, "/n").unwrap(), Some("18446744073709551616"));
+        assert_eq!(at(body, "/a/nothing").unwrap(), None);
+        assert!(at(body, "/N").is_err() && at(body, "/A/b~1c").is_err(), "another case is another name to some");
     }
 }

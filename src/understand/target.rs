@@ -10,7 +10,15 @@ use percent_encoding::percent_decode_str;
 pub struct Target {
     wire: String,
     path_len: usize,
-    query: Vec<(String, String)>,
+    query: Vec<Pair>,
+}
+
+/// A field of the query, decoded; and whether a plus stood in it, which means a space to some and a plus to others.
+#[derive(Debug)]
+struct Pair {
+    key: String,
+    value: String,
+    has_plus: bool,
 }
 
 /// Characters of a segment that need no encoding (RFC 3986 §3.3, pchar), without `;`: some servers cut there.
@@ -39,17 +47,15 @@ impl Target {
 
     /// The one value of `key` in the query; an error if there are several, or if a server could read it in two ways.
     pub fn query(&self, key: &str) -> Result<Option<&str>, String> {
-        let mut values = self.query.iter().filter(|(name, _)| name == key).map(|(_, value)| value.as_str());
-        let first = values.next();
-        if values.next().is_some() {
+        let mut pairs = self.query.iter().filter(|pair| pair.key == key);
+        let first = pairs.next();
+        if pairs.next().is_some() {
             return Err(format!("the query holds `{key}` more than once"));
         }
-        if first.is_some_and(|value| value.contains('+')) {
-            return Err(format!(
-                "write a space in the query's `{key}` as %20 and a plus as %2B in another field: `+` means either"
-            ));
+        if first.is_some_and(|pair| pair.has_plus) {
+            return Err(format!("in the query's `{key}`, write a space as %20 and a plus as %2B: `+` means either"));
         }
-        Ok(first)
+        Ok(first.map(|pair| pair.value.as_str()))
     }
 }
 
@@ -74,7 +80,7 @@ fn check_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn parse_query(query: &str) -> Result<Vec<(String, String)>, String> {
+fn parse_query(query: &str) -> Result<Vec<Pair>, String> {
     let plain = |byte| is_plain(byte) || b"/?".contains(&byte);
     let bracketed = |byte| plain(byte) || b"[]".contains(&byte);
     let mut pairs = Vec::new();
@@ -82,7 +88,7 @@ fn parse_query(query: &str) -> Result<Vec<(String, String)>, String> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         check_escapes(key, bracketed, true)?;
         check_escapes(value, plain, false)?;
-        pairs.push((decode(key), decode(value)));
+        pairs.push(Pair { key: decode(key), value: decode(value), has_plus: value.contains('+') });
     }
     Ok(pairs)
 }
@@ -187,9 +193,10 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_refused_where_policy_reads_it() {
-        let target = Target::parse("/a?id=1&id=2&to=a+b").unwrap();
+        let target = Target::parse("/a?id=1&id=2&to=a+b&cc=a%2Bb").unwrap();
         assert!(target.query("id").is_err());
         assert!(target.query("to").is_err());
+        assert_eq!(target.query("cc").unwrap(), Some("a+b"));
     }
 
     proptest! {

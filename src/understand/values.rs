@@ -45,6 +45,14 @@ impl Place {
         }
     }
 
+    /// An error, if it is a part of the path that the path does not have: it would never be there.
+    pub fn check(&self, parameters: &[&str]) -> Result<(), String> {
+        match self {
+            Self::Path(name) if !parameters.contains(&name.as_str()) => Err(format!("`match` has no `{{{name}}}`")),
+            Self::Path(_) | Self::Query(_) | Self::Body(_) => Ok(()),
+        }
+    }
+
     pub fn read(&self, values: &Values<'_>) -> Result<Option<Found>, Error> {
         match self {
             Self::Path(name) => Ok(values.path.get(name).cloned().map(Found::Plain)),
@@ -53,7 +61,10 @@ impl Place {
                 Ok(value.map(|value| Found::Plain(value.to_owned())))
             }
             Self::Body(pointer) => match values.body {
-                Some(body) => Ok(json::at(body, pointer).map(|raw| Found::Json(raw.to_owned()))),
+                Some(body) => {
+                    let found = json::at(body, pointer).map_err(Error::Unclear)?;
+                    Ok(found.map(|raw| Found::Json(raw.to_owned())))
+                }
                 None if values.empty => Ok(None),
                 None => Err(Error::TypeUnknown(
                     "the catalog reads values from this body; send it as `application/json`".to_owned(),
@@ -122,6 +133,14 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// An error, if it names a part of the path that the path does not have.
+    pub fn check(&self, parameters: &[&str]) -> Result<(), String> {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Text(_) => Ok(()),
+            Part::Value { place, .. } => place.check(parameters),
+        })
+    }
+
     pub fn fill(&self, values: &Values<'_>) -> Result<String, Error> {
         let several = self.0.iter().filter(|part| matches!(part, Part::Value { .. })).count() > 1;
         let mut text = String::new();
@@ -146,6 +165,16 @@ impl Template {
             }
         }
         Ok(text)
+    }
+}
+
+/// An error, if a text in it cannot be filled in for this path.
+pub fn check(value: &Value, parameters: &[&str]) -> Result<(), String> {
+    match value {
+        Value::String(text) => Template::parse(text)?.check(parameters),
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, parameters)),
+        Value::Object(members) => members.values().try_for_each(|item| check(item, parameters)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
 

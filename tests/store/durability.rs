@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use countersign::model::{Digest, Revocation};
 use countersign::record::tiles::{Edge, leaf_hash};
-use countersign::record::{Event, Filter, HandleNote, Lineage, Reader, StoreError, Stored, Unavailable, verify};
+use countersign::record::{
+    Event, FactsNote, Filter, HandleNote, Lineage, Reader, StoreError, Stored, Unavailable, verify,
+};
 
 use super::fixture::*;
 
@@ -250,7 +252,7 @@ fn an_overlong_refusal_is_shortened_and_an_overlong_permission_is_not_made() {
     let (lineage, _) = place.open();
     let mut long = permitted(1);
     if let Event::Permitted(permitted) = &mut long.event {
-        permitted.facts = "x".repeat(70_000).into();
+        permitted.facts = FactsNote::Read("x".repeat(70_000).into());
     }
     assert!(matches!(wait(lineage.append(long)), Err(Unavailable::Failed(_))));
     let mut long = refused(1);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use countersign::model::{CallId, Clock, Digest, Ending, Revocation, Secret, TaskId, Timestamp};
 use countersign::record::{
-    Closed, CredentialNote, CredentialPlan, Ended, Event, HandleNote, Limbo, Lineage, Minted, Opened, Options,
-    Permitted, Receipt, Record, Refused, Settled, Signer, SqliteLineage, StoreError, Sync, Unavailable,
+    Closed, CredentialNote, CredentialPlan, Ended, Event, FactsNote, HandleNote, Limbo, Lineage, Minted, Opened,
+    Options, Permitted, Receipt, Record, Refused, Settled, Signer, SqliteLineage, StoreError, Sync, Unavailable,
 };
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
@@ -95,7 +95,9 @@ pub fn permitted(n: u64) -> Record {
         method: "POST".into(),
         length: 120,
         brought_credential: false,
-        facts: json!({"labels": ["untrusted"], "chain": {"calls": 3}, "intent": {"declared": true, "matches": true}}),
+        facts: FactsNote::Read(
+            json!({"labels": ["untrusted"], "chain": {"calls": 3}, "intent": {"declared": true, "matches": true}}),
+        ),
         rules: vec!["writes.declared".into()],
         policies: Digest::of(b"policies"),
         credential,

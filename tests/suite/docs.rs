@@ -5,6 +5,7 @@ mod console;
 mod keys;
 mod printed;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,16 +58,17 @@ fn the_page_of_refusals_names_every_code() {
          | code | status | decision | title | what to do |\n|---|---|---|---|---|\n",
     );
     for code in Code::ALL {
-        text.push_str(&format!(
-            "| `{code}` | {} | {} | {} | {} |\n",
+        let _ = writeln!(
+            text,
+            "| `{code}` | {} | {} | {} | {} |",
             code.status(),
             code.decision().name(),
             code.title(),
             code.help()
-        ));
+        );
     }
     let for_rules = Code::FOR_RULES.map(|code| format!("`{code}`")).join(", ");
-    text.push_str(&format!("\nA `forbid` may choose one of {for_rules} by `@code(\"…\")`; without it, `denied`.\n"));
+    let _ = writeln!(text, "\nA `forbid` may choose one of {for_rules} by `@code(\"…\")`; without it, `denied`.");
     generated("docs/refusals.md", &text);
 }
 
@@ -106,7 +108,8 @@ fn every_configuration_that_is_shown_is_one() {
     let whole = shown.iter().find(|block| block.starts_with("# countersign.toml")).expect("there is a whole example");
     let config = Config::parse(whole, Path::new("/etc/countersign")).unwrap();
     assert!(!config.agents.is_empty() && !config.tools.is_empty());
-    for name in ["examples/demo/countersign.toml"] {
+    {
+        let name = "examples/demo/countersign.toml";
         Config::parse(&page(name), &root("examples/demo")).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
@@ -206,7 +209,9 @@ fn files(folder: &Path, ending: &str, found: &mut Vec<(PathBuf, String)>) {
 #[test]
 fn every_test_that_the_readme_names_is_there() {
     let mut sources = Vec::new();
-    ["src", "tests"].iter().for_each(|folder| files(&root(folder), "rs", &mut sources));
+    for folder in ["src", "tests"] {
+        files(&root(folder), "rs", &mut sources);
+    }
     let text = page("README.md");
     let named: Vec<&str> = text
         .split('`')

@@ -84,20 +84,21 @@ async fn an_agent_cannot_leave_behind_what_it_has_read() {
     let mut sidecar = Sidecar::start(Wanted { policy, ..Wanted::default() }, Seams::default()).await;
     let task = |token: &Value| format!("host: HOST\r\nagent-task: {}", token.as_str().unwrap());
     let write = "POST /tracker/repos/octo/hello/issues/7/comments HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let open_own = "POST /-/tasks HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    let early = sidecar.send(open_own).await.json();
     let first = sidecar.open_task("{}").await;
     assert_eq!(sidecar.send(&READ.replace("host: HOST", &task(&first["token"]))).await.status, 200);
     assert_eq!(sidecar.send(&write.replace("host: HOST", &task(&first["token"]))).await.status, 403, "in the task");
     assert_eq!(sidecar.send(write).await.status, 403, "outside of any task");
     // A task the agent opens for itself starts with what it holds; one that its framework opens does not.
-    let own = sidecar
-        .send("POST /-/tasks HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
-        .await
-        .json();
+    let own = sidecar.send(open_own).await.json();
     assert_eq!(
         sidecar.send(&write.replace("host: HOST", &task(&own["token"]))).await.status,
         403,
         "in a task of its own"
     );
+    let kept = sidecar.send(&write.replace("host: HOST", &task(&early["token"]))).await;
+    assert_eq!(kept.status, 403, "in one it had opened before it read anything");
     let second = sidecar.open_task("{}").await;
     assert_eq!(sidecar.send(&write.replace("host: HOST", &task(&second["token"]))).await.status, 200);
     invariants::hold(&mut sidecar).await;

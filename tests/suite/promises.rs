@@ -263,7 +263,7 @@ async fn a_thousand_parallel_calls_at_a_limit_of_ten_admit_exactly_ten() {
 async fn a_refused_call_gives_its_place_back() {
     let agent = "intent = \"never\"\n[[agents.helper.limits]]\nper = \"agent\"\nrequests = 3\nwindow = \"1h\"";
     let policy = "@id(\"reads\") permit(principal, action in Action::\"effect:read\", resource);";
-    let mut sidecar = Sidecar::start(Wanted { agent, policy, ..Wanted::default() }, Seams::default()).await;
+    let mut sidecar = Sidecar::start(Wanted { policy, agent, ..Wanted::default() }, Seams::default()).await;
     let write = "POST /tracker/repos/octo/hello/issues/7/comments HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     for _ in 0..5 {
         assert_eq!(sidecar.send(write).await.status, 403);

@@ -48,7 +48,7 @@ async fn a_call_goes_all_the_way_and_its_credential_is_ended_at_the_head() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.body.contains("forty-two"));
     let story = sidecar.story(answer.call(), "ended").await;
-    let kinds: Vec<&str> = story.records.iter().map(|record| record.kind()).collect();
+    let kinds: Vec<&str> = story.records.iter().map(countersign::record::Stored::kind).collect();
     assert_eq!(kinds, ["permitted", "minted", "ended"]);
     expect(&story.last("ended").unwrap().entry, "completed", "confirmed");
     assert_eq!(story.last("ended").unwrap().entry["answer"]["bytes"], PARTS.concat().len());

@@ -153,10 +153,10 @@ pub async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> V
     let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|cx| {
         for (future, done) in &mut waiting {
-            if done.is_none() {
-                if let std::task::Poll::Ready(value) = future.as_mut().poll(cx) {
-                    *done = Some(value);
-                }
+            if done.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(cx)
+            {
+                *done = Some(value);
             }
         }
         if waiting.iter().all(|(_, done)| done.is_some()) {

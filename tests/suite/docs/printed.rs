@@ -57,7 +57,7 @@ fn normal(line: &str) -> (String, Vec<String>) {
             word.push(c);
             continue;
         }
-        flush(&mut word, &line[place..], &mut text, &mut values);
+        flush(&mut word, line.get(place..).unwrap_or_default(), &mut text, &mut values);
         if !(c == ' ' && text.ends_with(' ')) {
             text.push(c);
         }
@@ -79,7 +79,7 @@ fn flush(word: &mut String, behind: &str, text: &mut String, values: &mut Vec<St
         }
         None => text.push_str(core),
     }
-    text.push_str(&word[core.len()..]);
+    text.push_str(word.get(core.len()..).unwrap_or_default());
 }
 
 fn kind(word: &str, behind: &str) -> Option<&'static str> {
