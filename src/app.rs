@@ -139,7 +139,7 @@ pub fn wall_clock() -> Clock {
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
     let Seams { issuers, lineage, upstream, clock } = seams;
     let clock = clock.unwrap_or_else(wall_clock);
-    let Parts { identify, catalog, policies, limits, chains, loaded } = load(config, config_text)?;
+    let Parts { identify, catalog, policies, limits, chains, loaded, compiled: _ } = load(config, config_text)?;
     let (store, limbo, vkey) = open_store(config, clock.clone())?;
     let written: Arc<dyn Lineage> = store.clone();
     let lineage = match lineage {

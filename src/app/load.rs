@@ -25,6 +25,8 @@ pub struct Parts {
     pub limits: Vec<LimitRule>,
     /// How long a chain.
     pub chains: BTreeMap<AgentName, ChainRule>,
+    /// The rules that the configuration's limits and intent keys became, in Cedar.
+    pub compiled: String,
     /// All of it by digest, for the record.
     pub loaded: Loaded,
 }
@@ -35,7 +37,9 @@ pub fn load(config: &Config, config_text: &str) -> Result<Parts, StartError> {
     secrets::check(config)?;
     let catalogs = catalogs(config, &mut texts)?;
     let mut sources = policy_files(&config.policies, &mut texts)?;
-    sources.push(Source { name: "config".to_owned(), text: compile(&rules(config)) });
+    let compiled = compile(&rules(config));
+    texts.insert("rules".to_owned(), compiled.clone());
+    sources.push(Source { name: "config".to_owned(), text: compiled.clone() });
     let actions = shapes(&catalogs);
     texts.insert("schema".to_owned(), schema(&actions));
     let loaded = named(texts);
@@ -53,6 +57,7 @@ pub fn load(config: &Config, config_text: &str) -> Result<Parts, StartError> {
         policies: Arc::new(policies),
         limits: config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
         chains: config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
+        compiled,
         loaded,
     })
 }

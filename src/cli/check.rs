@@ -16,6 +16,9 @@ pub(super) struct CheckArguments {
     /// Print the Cedar schema that policies are checked against.
     #[arg(long)]
     schema: bool,
+    /// Print the rules that the configuration's limits and intent keys became.
+    #[arg(long, conflicts_with = "schema")]
+    rules: bool,
 }
 
 pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Result<Exit, Failure> {
@@ -24,6 +27,8 @@ pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Re
     let mut out = std::io::stdout().lock();
     let printed = if arguments.schema {
         write!(out, "{}", parts.policies.schema())
+    } else if arguments.rules {
+        write!(out, "{}", parts.compiled)
     } else {
         let actions: usize = parts.catalog.tools().map(|tool| tool.actions.len()).sum();
         let plain: Vec<&str> = config

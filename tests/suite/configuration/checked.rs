@@ -101,6 +101,10 @@ fn the_schema_is_one_that_cedar_takes_and_policies_hold_to() {
     ] {
         assert!(!passes(wrong), "{wrong}");
     }
+    let output = Folder::new().countersign(&["check", "--rules"]);
+    let rules = String::from_utf8(output.stdout).unwrap();
+    assert!(rules.contains("@id(\"config:triage.intent.missing\")"), "{rules}");
+    assert!(validator.validate(&rules.parse().unwrap(), cedar_policy::ValidationMode::Strict).validation_passed());
 }
 
 /// A file, what is wrong in it, and what must be told.
