@@ -150,7 +150,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     rail.commit(record::loaded(loaded, clock.now())).await?;
     let memory = Arc::new(Memory::new(limits, chains));
     for (task, token) in limbo.tasks.iter().filter_map(restored) {
-        memory.open(task, token, clock.now());
+        memory.reopen(task, token, clock.now());
     }
     let (mut by_name, rings) = configured_issuers(config, clock.now())?;
     by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));

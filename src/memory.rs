@@ -12,7 +12,7 @@ use self::limits::{Limits, Taken};
 use self::tasks::{Claim, Tasks};
 pub use self::tasks::{Slot, TaskOver};
 use crate::model::{
-    AgentName, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Task, TaskId, Time, Timestamp,
+    AgentName, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Label, Task, TaskId, Time, Timestamp,
     WorkloadFacts,
 };
 
@@ -44,6 +44,15 @@ impl Memory {
     /// Remembers a task, found by the digest of its token.
     pub fn open(&self, task: Task, token: Digest, now: Timestamp) {
         self.tasks.open(task, token, now);
+    }
+
+    /// Remembers a task of an earlier run. What happened in it is forgotten, so the worst is taken for true: it has read a
+    /// stranger's words and something private, and what its grant counts is used up.
+    pub fn reopen(&self, mut task: Task, token: Digest, now: Timestamp) {
+        task.grant.retain(|grant| grant.max.is_none());
+        let id = task.id;
+        self.tasks.open(task, token, now);
+        self.tasks.label(id, &[Label::Untrusted, Label::Private]);
     }
 
     /// Ends a task: its token is worth nothing from here on, and its calls under way are cut. `None` if there is none.

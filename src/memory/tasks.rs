@@ -91,6 +91,13 @@ impl Tasks {
         index.by_id.insert(task.id, Live::new(task));
     }
 
+    /// Puts labels on a task.
+    pub fn label(&self, id: TaskId, labels: &[Label]) {
+        if let Some(live) = lock(&self.index).by_id.get(&id) {
+            lock(&live.state).labels.extend(labels);
+        }
+    }
+
     /// Ends a task; its calls under way are told.
     pub fn close(&self, id: TaskId) -> Option<Arc<Task>> {
         let mut index = lock(&self.index);
