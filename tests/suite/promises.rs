@@ -196,8 +196,10 @@ async fn a_task_outlives_a_restart_with_nothing_to_its_credit() {
     assert_eq!(sidecar.send(&with(write, &token)).await.status, 200);
     sidecar.restart().await;
     assert_eq!(sidecar.send(&with(READ, &token)).await.status, 200, "what it was opened for it may still do");
-    // What it had read is forgotten, and how often its grant was used: neither counts in its favour.
-    assert_eq!(sidecar.send(&with(write, &token)).await.status, 403);
+    // How often its grant was used is forgotten, and what it had read: neither counts in its favour.
+    assert_eq!(sidecar.send(&with(write, &token)).await.status, 422);
+    let declared = with(write, &token).replace("agent-task", "agent-intent: action=\"comments.create\"\r\nagent-task");
+    assert_eq!(sidecar.send(&declared).await.status, 403);
     assert_eq!(sidecar.send(&with(READ, "cst_none")).await.status, 409);
     let undeclared = sidecar.send(READ).await;
     assert_eq!((undeclared.status, undeclared.json()["code"].as_str()), (422, Some("intent_missing")));
