@@ -51,18 +51,26 @@ type Key = (usize, String);
 #[derive(Debug, Default)]
 struct Windows {
     by_key: HashMap<Key, VecDeque<Timestamp>>,
-    due: VecDeque<(Timestamp, Key)>,
+    due: VecDeque<Due>,
+}
+
+/// A window that is to be looked at again, and how long it is: it may be another agent's than the one who calls then.
+#[derive(Debug)]
+struct Due {
+    at: Timestamp,
+    length: Duration,
+    key: Key,
 }
 
 impl Windows {
     /// Forgets windows that are empty: two looks for each place asked for, so that it keeps up and never scans.
-    fn forget(&mut self, rules: &[(usize, LimitRule)], now: Timestamp) {
+    fn forget(&mut self, now: Timestamp) {
         for _ in 0..2 {
-            let Some((_, key)) = self.due.pop_front_if(|(due, _)| *due <= now) else { return };
-            let length =
-                rules.iter().find(|(index, _)| *index == key.0).map_or(Duration::ZERO, |(_, rule)| rule.window);
+            let Some(Due { length, key, .. }) = self.due.pop_front_if(|due| due.at <= now) else { return };
             match self.by_key.get(&key).and_then(|window| window.back()) {
-                Some(last) if last.after(length) > now => self.due.push_back((last.after(length), key)),
+                Some(last) if last.after(length) > now => {
+                    self.due.push_back(Due { at: last.after(length), length, key });
+                }
                 Some(_) | None => drop(self.by_key.remove(&key)),
             }
         }
@@ -96,7 +104,7 @@ impl Limits {
         for (index, rule) in rules {
             let key = (*index, rule.per.key(call));
             let window = by_key.entry(key.clone()).or_insert_with(|| {
-                due.push_back((now.after(rule.window), key.clone()));
+                due.push_back(Due { at: now.after(rule.window), length: rule.window, key: key.clone() });
                 VecDeque::new()
             });
             // A place counts from when it is taken. Calls are judged slightly out of the order they came in; what came
@@ -114,7 +122,7 @@ impl Limits {
                 exceeded.insert(rule.name.clone(), Exceeded { limit: rule.requests, retry_after_ms: wait });
             }
         }
-        windows.forget(rules, now);
+        windows.forget(now);
         (taken, exceeded)
     }
 
