@@ -111,8 +111,10 @@ impl Tasks {
 
     /// Whether a task has taken in something untrusted. One that is over counts as if it had.
     pub fn is_untrusted(&self, id: TaskId) -> bool {
-        let live = lock(&self.index).by_id.get(&id).cloned();
-        live.is_none_or(|live| lock(&live.state).labels.contains(&Label::Untrusted))
+        let mut index = lock(&self.index);
+        let Some(live) = index.by_id.get(&id).cloned() else { return true };
+        let implicit = index.implicit(&live.task.agent, live.task.opened_at);
+        live.labels(&implicit).contains(&Label::Untrusted)
     }
 
     /// Ends every task and cuts every call: the sidecar stops.
@@ -158,12 +160,7 @@ impl Tasks {
             return Err(TaskOver);
         }
         let fingerprint = fingerprint(call);
-        let (mut snapshot, grant) = live.claim(call, fingerprint);
-        match live.task.opened_by {
-            OpenedBy::Framework | OpenedBy::Nobody => {}
-            // What an agent opens for itself holds all that the agent holds, whenever it took it in.
-            OpenedBy::Agent => snapshot.labels.extend(lock(&implicit.state).labels.iter().map(|label| label.name())),
-        }
+        let (snapshot, grant) = live.claim(call, fingerprint, &live.labels(&implicit));
         let claim = Claim { live, implicit, fingerprint, action: call.action.name.clone(), grant, open: true };
         Ok((claim, snapshot))
     }
@@ -198,7 +195,17 @@ impl Live {
         self.over.borrow().is_none() && self.task.expires_at.is_none_or(|end| now < end)
     }
 
-    fn claim(&self, call: &Call, fingerprint: Digest) -> (Snapshot, Option<usize>) {
+    /// What it holds. What an agent opens for itself holds all that the agent holds, whenever it took it in.
+    fn labels(&self, implicit: &Self) -> BTreeSet<Label> {
+        let mut labels = lock(&self.state).labels.clone();
+        match self.task.opened_by {
+            OpenedBy::Framework | OpenedBy::Nobody => {}
+            OpenedBy::Agent => labels.extend(lock(&implicit.state).labels.iter()),
+        }
+        labels
+    }
+
+    fn claim(&self, call: &Call, fingerprint: Digest, labels: &BTreeSet<Label>) -> (Snapshot, Option<usize>) {
         let task = &self.task;
         let mut state = lock(&self.state);
         let grant = task.grant.iter().enumerate().position(|(index, grant)| {
@@ -224,7 +231,7 @@ impl Live {
                 concurrent: count(state.under_way),
                 actions: state.actions.clone(),
             },
-            labels: state.labels.iter().map(|label| label.name()).collect(),
+            labels: labels.iter().map(|label| label.name()).collect(),
             claimed_calls: state.calls.saturating_add(state.claimed),
             claimed_repeats: repeats.spent.saturating_add(repeats.claimed),
             claimed_concurrent: state.under_way.saturating_add(state.claimed),

@@ -99,6 +99,7 @@ async fn an_agent_cannot_leave_behind_what_it_has_read() {
     );
     let kept = sidecar.send(&write.replace("host: HOST", &task(&early["token"]))).await;
     assert_eq!(kept.status, 403, "in one it had opened before it read anything");
+    assert_eq!(kept.json().get("rule"), None, "and it is told no more than in the task it read in");
     let second = sidecar.open_task("{}").await;
     assert_eq!(sidecar.send(&write.replace("host: HOST", &task(&second["token"]))).await.status, 200);
     invariants::hold(&mut sidecar).await;

@@ -86,6 +86,25 @@ fn what_is_counted_apart_is_apart() {
 }
 
 #[test]
+fn another_agents_calls_forget_no_window_that_still_holds_something() {
+    let mut theirs = limit(1, Per::Agent, 9, 60_000);
+    theirs.agent = nouns::agent("billing");
+    let memory = Memory::new(vec![limit(0, Per::Agent, 2, 1_000), theirs], BTreeMap::new());
+    let task = opened(&memory, 1, |_| {});
+    let mine = Arc::new(nouns::task("billing", 2));
+    memory.open((*mine).clone(), nouns::token(&mine), nouns::at(0));
+    for millis in [0, 999] {
+        admit(&memory, &call(&task, millis)).unwrap();
+    }
+    // The window is due to be looked at again, and it is the other agent's call that looks.
+    let mut other = nouns::call(&nouns::caller("billing", "token:x"), &mine, "github/issues.get", "octo/hello");
+    other.received_at = nouns::at(1_001);
+    admit(&memory, &other).unwrap();
+    admit(&memory, &call(&task, 1_002)).unwrap();
+    assert!(admit(&memory, &call(&task, 1_003)).is_err(), "three calls within a second");
+}
+
+#[test]
 fn another_agent_has_limits_of_its_own() {
     let mut theirs = limit(0, Per::Agent, 1, 60_000);
     (theirs.agent, theirs.name) = (nouns::agent("billing"), "billing.limits.0".to_owned());
