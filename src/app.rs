@@ -19,7 +19,7 @@ use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
 use crate::forward::Upstream;
 use crate::identify::Identify;
 use crate::judge::Policies;
-use crate::memory::Memory;
+use crate::memory::{Memory, RoomRule};
 use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential, Schedule, StaticSecret};
 use crate::model::{Clock, Task, Timestamp};
 use crate::record::{self, Limbo, Lineage, Options, Rail, Sealer, SqliteLineage, Sync};
@@ -29,6 +29,9 @@ use crate::understand::Catalog;
 
 /// How long calls under way may take to end when the sidecar stops, before they are cut.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Of the room for calls, the most that one agent of several may take, in hundredths.
+const SHARE: usize = 50;
 
 /// How long an issuer may take.
 const ISSUER: Duration = Duration::from_secs(5);
@@ -148,7 +151,12 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     };
     let rail = Rail::new(lineage, clock.clone(), config.lineage.deadline);
     rail.commit(record::loaded(loaded, clock.now())).await?;
-    let memory = Arc::new(Memory::new(limits, chains));
+    let room = RoomRule {
+        calls: doors::connections(config),
+        bytes: config.listen.buffer,
+        share: if config.agents.len() > 1 { SHARE } else { 100 },
+    };
+    let memory = Arc::new(Memory::new(limits, chains).with_room(room));
     for (task, token) in limbo.tasks.iter().filter_map(restored) {
         memory.reopen(task, token, clock.now());
     }
@@ -162,8 +170,14 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
     let walk =
         Walk { identify, catalog, memory: memory.clone(), policies, rail, issuers, reaper: reaper.clone(), metrics };
-    let doors = doors::open(config, &walk, doors::Inside { rings, clock, upstream })?;
+    let doors = doors::open(config, &walk, doors::Inside { rings, clock, pseudonym: pseudonym(&vkey), upstream })?;
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })
+}
+
+/// The name we bear in `Via`: the same after a restart, another for each lineage.
+fn pseudonym(vkey: &str) -> Arc<str> {
+    let digest = crate::model::Digest::of(vkey.as_bytes()).to_string();
+    format!("countersign-{}", digest.chars().take(12).collect::<String>()).into()
 }
 
 fn open_store(config: &Config, clock: Clock) -> Result<(Arc<SqliteLineage>, Limbo, String), StartError> {

@@ -45,6 +45,8 @@ struct ListenFile {
     hosts: Vec<String>,
     expose: bool,
     workers: Option<usize>,
+    connections: Option<usize>,
+    buffer: Bytes,
     socket_mode: String,
 }
 
@@ -56,6 +58,8 @@ impl Default for ListenFile {
             hosts: Vec::new(),
             expose: false,
             workers: None,
+            connections: None,
+            buffer: Bytes(256 << 20),
             socket_mode: "0600".to_owned(),
         }
     }

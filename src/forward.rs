@@ -9,31 +9,37 @@ mod egress;
 mod fake_tool;
 mod header_names;
 mod headers;
+mod request;
+mod tunnel;
+mod wire;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, HeaderValue};
-use http::{Request, Response};
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderValue, UPGRADE};
+use http::{Request, Response, response};
 use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-pub use self::answer::{AnswerBody, BoxError};
+pub use self::answer::AnswerBody;
 pub use self::client::{Error as UpstreamError, HyperUpstream};
 pub use self::connect::{Dial, Resolver, tls};
 pub use self::egress::is_listed;
 pub use self::headers::{Unclear, forbidden, forbidden_answer};
-use crate::model::{BoxFuture, Call, Ending, Placement, Secret, Tool};
+use self::request::FaultCell;
+pub use self::request::{Fault, RequestBody};
+use crate::model::{BoxFuture, Call, Ending, Payload, Placement, Secret, Tally, Tool};
 use crate::revoke::{Lease, Leased, cut};
 
 /// What calls are sent through.
 pub trait Upstream: Send + Sync {
-    /// Sends one request to the tool. Nothing is sent twice, followed or cached.
+    /// Sends one request to the tool. Nothing is sent twice, followed or cached. Only to a request with an `Upgrade` may
+    /// the answer be a tunnel.
     fn send(
         &self,
         tool: &Arc<Tool>,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
     ) -> BoxFuture<'_, Result<Response<AnswerBody>, UpstreamError>>;
 }
 
@@ -52,6 +58,9 @@ pub enum Error {
     /// The task was ended, or the sidecar stops.
     #[error("the call was cut: {}", .0.name())]
     Cut(Ending),
+    /// The body that streamed to the tool had to be broken off.
+    #[error(transparent)]
+    Body(Fault),
     /// The answer is encoded although none was asked for, so its content cannot be seen.
     #[error("the answer is encoded as `{0}`, which was not asked for")]
     Encoded(String),
@@ -64,8 +73,21 @@ pub enum Error {
 /// to prove itself at the door was taken off there.
 pub fn keep_what_passes(call: &mut Call) -> Result<(), Unclear> {
     call.brought_credential = headers::supplied_credential(&call.headers);
-    call.headers = headers::outgoing(&call.headers, &call.tool.request_headers)?;
+    let mut passing = headers::outgoing(&call.headers, &call.tool.request_headers)?;
+    match call.payload {
+        Payload::Tunnel(_) => headers::handshake(&call.headers, &mut passing)?,
+        Payload::Whole(_) | Payload::Unread(_) => {}
+    }
+    call.headers = passing;
     Ok(())
+}
+
+/// What comes behind an answer's head.
+pub enum Behind {
+    /// Its body, with the lease in it.
+    Body(Box<Leased<AnswerBody>>),
+    /// A tunnel, which holds the lease by itself.
+    Tunnel,
 }
 
 /// Sends a call for which a credential is lent, and hands the answer back with the lease in it.
@@ -73,37 +95,76 @@ pub async fn forward(
     upstream: &dyn Upstream,
     mut lease: Lease,
     hung_up: impl Future<Output = ()>,
-) -> Result<Response<Leased<AnswerBody>>, Error> {
+) -> Result<Response<Behind>, Error> {
     let tool = lease.call().tool.clone();
     let deadline = Instant::now() + tool.max_call;
-    let request = outgoing(&lease).inspect_err(|error| lease.fail(error))?;
+    let Outgoing { request, agent, fault } = outgoing(&mut lease).inspect_err(|error| lease.fail(error))?;
     let answer = tokio::select! {
         biased;
-        answer = upstream.send(&tool, request) => answer.map_err(Error::from),
+        answer = upstream.send(&tool, request) => answer.map_err(|error| agents_fault(&fault).unwrap_or(Error::Upstream(error))),
         () = hung_up => Err(Error::Abandoned),
         ending = cut(deadline, lease.over()) => Err(if ending == Ending::Expired { Error::Late } else { Error::Cut(ending) }),
     };
     let (head, body) = answer.and_then(readable).inspect_err(|error| end_as(&mut lease, error))?.into_parts();
-    let mut answer = Response::new(Leased::new(lease, head.status.as_u16(), body, deadline));
+    match (body, agent) {
+        (AnswerBody::Tunnel(tool), Some(agent)) => tunnelled(lease, &head, (agent, tool), deadline),
+        (body, _) => {
+            let mut answer =
+                Response::new(Behind::Body(Box::new(Leased::new(lease, head.status.as_u16(), body, deadline))));
+            *answer.status_mut() = head.status;
+            *answer.headers_mut() = headers::incoming(&head.headers, &tool.answer_headers);
+            Ok(answer)
+        }
+    }
+}
+
+/// The tool has switched protocols: from here on the tunnel holds the lease.
+fn tunnelled(
+    mut lease: Lease,
+    head: &response::Parts,
+    (agent, tool): (OnUpgrade, OnUpgrade),
+    deadline: Instant,
+) -> Result<Response<Behind>, Error> {
+    let headers = tunnel::switched(&lease.call().headers, head)
+        .map_err(Error::from)
+        .inspect_err(|error| end_as(&mut lease, error))?;
+    tokio::spawn(tunnel::relay(lease, agent, tool, deadline));
+    let mut answer = Response::new(Behind::Tunnel);
     *answer.status_mut() = head.status;
-    *answer.headers_mut() = headers::incoming(&head.headers, &tool.answer_headers);
+    *answer.headers_mut() = headers;
     Ok(answer)
+}
+
+/// What broke a body that streamed, if it was the agent.
+fn agents_fault(fault: &Option<FaultCell>) -> Option<Error> {
+    let fault = fault.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+    fault.map(Error::Body)
 }
 
 fn end_as(lease: &mut Lease, error: &Error) {
     lease.fail(error);
     match error {
-        Error::Upstream(_) | Error::Encoded(_) | Error::Secret => {}
+        Error::Upstream(_) | Error::Body(_) | Error::Encoded(_) | Error::Secret => {}
         Error::Late => lease.cut(Ending::Expired),
         Error::Abandoned => lease.cut(Ending::Abandoned),
         Error::Cut(ending) => lease.cut(*ending),
     }
 }
 
+/// What goes out, and what is waited for behind it.
+struct Outgoing {
+    request: Request<RequestBody>,
+    /// The agent's side of a tunnel.
+    agent: Option<OnUpgrade>,
+    /// Where a body that streams tells why it was broken off.
+    fault: Option<FaultCell>,
+}
+
 /// The one request that goes out: what was judged, and the credential.
-fn outgoing(lease: &Lease) -> Result<Request<Full<Bytes>>, Error> {
+fn outgoing(lease: &mut Lease) -> Result<Outgoing, Error> {
+    let payload = lease.take_payload();
     let call = lease.call();
-    let mut request = Request::new(Full::new(call.body.clone()));
+    let mut request = Request::new(RequestBody::default());
     let target = format!("{}{}", call.tool.base_path, call.target);
     *request.uri_mut() =
         target.parse().map_err(|_| UpstreamError::Protocol("the call's target is no path".to_owned()))?;
@@ -112,11 +173,28 @@ fn outgoing(lease: &Lease) -> Result<Request<Full<Bytes>>, Error> {
     if let Some((secret, placement)) = lease.lent() {
         place(secret, placement, &mut request)?;
     }
-    Ok(request)
+    let mut outgoing = Outgoing { request, agent: None, fault: None };
+    match payload {
+        Payload::Whole(body) => *outgoing.request.body_mut() = RequestBody::Whole(Full::new(body)),
+        Payload::Unread(body) => {
+            let tally = Tally::default();
+            let (body, fault) = RequestBody::streamed(body, lease.call().tool.max_body, tally.clone());
+            lease.sends(tally);
+            *outgoing.request.body_mut() = body;
+            outgoing.fault = Some(fault);
+        }
+        Payload::Tunnel(agent) => {
+            let headers = outgoing.request.headers_mut();
+            headers.insert(UPGRADE, tunnel::WEBSOCKET);
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            outgoing.agent = Some(agent);
+        }
+    }
+    Ok(outgoing)
 }
 
 /// The one place that applies a placement.
-fn place(secret: &Secret, placement: &Placement, request: &mut Request<Full<Bytes>>) -> Result<(), Error> {
+fn place(secret: &Secret, placement: &Placement, request: &mut Request<RequestBody>) -> Result<(), Error> {
     match placement {
         Placement::Nowhere => Ok(()),
         Placement::Header { name, prefix } => {

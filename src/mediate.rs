@@ -3,6 +3,7 @@
 //! Each step consumes what the step before it produced, so the order is held by types and not by comments:
 //! `Incoming` → `Call` → (`Facts`, `Reservation`) → `Permit` → `Recorded` → `Lease` → `Leased`.
 
+mod body;
 mod hangup;
 mod refusal;
 
@@ -10,21 +11,22 @@ use std::sync::Arc;
 
 use http::Response;
 
+pub use self::body::whole;
 pub use self::hangup::{Hangup, Waiting, line};
 pub use self::refusal::{Refusal, Refused};
-use crate::forward::{AnswerBody, Upstream, forward, keep_what_passes};
+use crate::forward::{Behind, Upstream, forward, keep_what_passes};
 use crate::identify::Identify;
 use crate::judge::{Policies, Verdict, judge};
 use crate::memory::Memory;
 use crate::mint::{Issuers, mint};
 use crate::model::{Digest, Incoming};
 use crate::record::{Known, Rail, Recorded, Unavailable};
-use crate::revoke::{Leased, Reaper};
+use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
-use crate::understand::{Catalog, understand};
+use crate::understand::{Catalog, aim, understand};
 
-/// What the agent gets: the tool's answer, with the lease in its body.
-pub type Answer = Response<Leased<AnswerBody>>;
+/// What the agent gets: the tool's answer, with the lease in its body or its tunnel.
+pub type Answer = Response<Behind>;
 
 /// Everything a call meets on its way.
 #[derive(Clone)]
@@ -98,11 +100,15 @@ impl Mediator {
         known.caller(&caller);
         let task = self.memory.task(&caller, task, incoming.received_at)?;
         known.task(&task);
-        let mut call = understand(incoming, caller, task, &self.catalog)?;
+        let aim = aim(&incoming.request, &caller, &self.catalog)?;
+        let mut place = self.memory.enter(&caller.agent)?;
+        let mut incoming = body::read(incoming, aim.body(), aim.tool().max_body, &mut place).await?;
+        incoming.received_at = self.rail.now();
+        let mut call = understand(incoming, caller, task, aim)?;
         keep_what_passes(&mut call)?;
         known.call(&call);
         let (facts, reservation) = self.memory.reserve(&call)?;
-        let permit = match judge(&self.policies, call, facts, reservation) {
+        let permit = match judge(&self.policies, call, facts, reservation.keeping(place)) {
             Verdict::Allow(permit) => *permit,
             Verdict::Throttle(no) | Verdict::Deny(no) => return Err(Refusal::from(no)),
         };

@@ -1,6 +1,7 @@
 //! What is remembered between calls, and what a call would use of it.
 
 mod limits;
+mod room;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 pub use self::limits::{LimitRule, Per};
 use self::limits::{Limits, Taken};
+use self::room::Room;
+pub use self::room::{Crowded, Place, RoomRule};
 use self::tasks::{Claim, Tasks};
 pub use self::tasks::{Slot, TaskOver};
 use crate::model::{
@@ -27,18 +30,30 @@ pub struct ChainRule {
     pub max_concurrent: Option<u64>,
 }
 
-/// Everything that outlives a call: tasks, and the windows of limits.
+/// Everything that outlives a call: tasks, the windows of limits, and the room that calls share.
 #[derive(Debug)]
 pub struct Memory {
     tasks: Arc<Tasks>,
     limits: Arc<Limits>,
     chains: BTreeMap<AgentName, ChainRule>,
+    room: Arc<Room>,
 }
 
 impl Memory {
     /// With nothing remembered yet.
     pub fn new(limits: Vec<LimitRule>, chains: BTreeMap<AgentName, ChainRule>) -> Self {
-        Self { tasks: Arc::new(Tasks::default()), limits: Arc::new(Limits::new(limits)), chains }
+        let room = Room::new(RoomRule::default());
+        Self { tasks: Arc::new(Tasks::default()), limits: Arc::new(Limits::new(limits)), chains, room }
+    }
+
+    /// With room for so much at a time.
+    pub fn with_room(self, rule: RoomRule) -> Self {
+        Self { room: Room::new(rule), ..self }
+    }
+
+    /// A place for one more call of this agent, held until the call is over.
+    pub fn enter(&self, agent: &AgentName) -> Result<Place, Crowded> {
+        self.room.enter(agent)
     }
 
     /// Remembers a task, found by the digest of its token.
@@ -108,7 +123,7 @@ impl Memory {
             body: call.content.name(),
             args: call.action.arguments.clone(),
         };
-        Ok((facts, Reservation { claim, taken, limits: self.limits.clone() }))
+        Ok((facts, Reservation { claim, taken, limits: self.limits.clone(), place: None }))
     }
 
     fn check_chain(&self, call: &Call, snapshot: &tasks::Snapshot, exceeded: &mut BTreeMap<String, Exceeded>) {
@@ -142,13 +157,22 @@ pub struct Reservation {
     claim: Claim,
     taken: Vec<Taken>,
     limits: Arc<Limits>,
+    place: Option<Place>,
 }
 
 impl Reservation {
     /// The call is permitted and recorded: what was held is used. The slot is held until the call is over.
     pub fn spend(mut self) -> Slot {
         self.taken.clear();
-        self.claim.spend()
+        self.claim.spend(self.place.take())
+    }
+
+    /// The call's place is held until the call is over.
+    pub fn keeping(self, place: Place) -> Self {
+        // `..self` would move out of what drops.
+        let mut this = self;
+        this.place = Some(place);
+        this
     }
 
     /// How long until the task is over by itself.

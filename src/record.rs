@@ -19,7 +19,7 @@ pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{
     AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Event, FactsNote, HandleNote, Loaded, Minted, Opened,
-    Permitted, Record, Refused, Settled,
+    Permitted, Record, Refused, SentNote, Settled,
 };
 pub use self::query::{Filter, Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};

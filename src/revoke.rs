@@ -2,16 +2,21 @@
 
 mod leased;
 mod reaper;
+mod tunnel;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 pub use self::leased::{Leased, cut};
 pub use self::reaper::Reaper;
+pub use self::tunnel::Tunnel;
 use crate::memory::Slot;
 use crate::mint::Issuer;
-use crate::model::{Answered, Call, Credential, Ending, Handle, Label, Lifetime, Placement, Revocation, Scope, Secret};
+use crate::model::{
+    Call, Credential, Ending, Handle, Label, Lifetime, Outcome, Payload, Placement, Revocation, Scope, Secret, Tally,
+};
 use crate::record::{CredentialPlan, Open, Rail, Recorded};
 
 /// A credential lent to one call. It cannot be cloned; however it is dropped, the credential is ended and the ending
@@ -31,7 +36,7 @@ impl Lease {
         open.minting();
         let rail = open.rail().clone();
         let debt = Debt { open, issuer, plan, state: State::Perhaps };
-        let live = Live { debt: Some(debt), ending: Ending::Abandoned, why: None, answered: None, rail, reaper };
+        let live = Live { debt: Some(debt), outcome: Outcome::of(Ending::Abandoned), rail, reaper };
         Self { call, scope, slot, lent: None, live }
     }
 
@@ -81,13 +86,23 @@ impl Lease {
 
     /// The call has failed; dropping the lease will say so.
     pub fn fail(&mut self, why: &dyn std::fmt::Display) {
-        self.live.ending = Ending::Failed;
-        self.live.why = Some(why.to_string());
+        self.live.outcome.ending = Ending::Failed;
+        self.live.outcome.why = Some(why.to_string());
     }
 
     /// The call was cut; dropping the lease will say so.
     pub fn cut(&mut self, ending: Ending) {
-        self.live.ending = ending;
+        self.live.outcome.ending = ending;
+    }
+
+    /// What comes behind the head, to be sent: once.
+    pub fn take_payload(&mut self) -> Payload {
+        std::mem::replace(&mut self.call.payload, Payload::Whole(Bytes::new()))
+    }
+
+    /// The payload streams: what passes is counted here, for the ending's record.
+    pub fn sends(&mut self, tally: Tally) {
+        self.live.outcome.sent = Some(tally);
     }
 
     /// A watch that tells by which ending the call is cut, once it is.
@@ -108,9 +123,7 @@ impl Lease {
 /// What a call still owes: the end of its credential, and the record of its ending. Dropping it pays.
 struct Live {
     debt: Option<Debt>,
-    ending: Ending,
-    why: Option<String>,
-    answered: Option<Answered>,
+    outcome: Outcome,
     rail: Arc<Rail>,
     reaper: Arc<Reaper>,
 }
@@ -148,7 +161,8 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         if let Some(debt) = self.debt.take() {
-            self.reaper.clone().end(debt, self.ending, self.why.take(), self.answered);
+            let outcome = std::mem::replace(&mut self.outcome, Outcome::of(Ending::Abandoned));
+            self.reaper.clone().end(debt, outcome);
         }
     }
 }

@@ -2,164 +2,170 @@
 
 pub mod admin;
 pub mod gateway;
+mod listener;
 mod oauth;
 mod pages;
+mod patient;
+mod places;
 mod reply;
 mod tasks;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
+pub use self::listener::Listener;
+use self::patient::{Held, Patient, UnderWay};
+pub use self::places::Places;
+use self::places::{Free, Place};
 use crate::identify::{Observer, observe_tcp};
-use crate::model::Peer;
-use crate::telemetry::Metrics;
-
-/// How long a request's head may take to arrive.
-const HEAD: Duration = Duration::from_secs(5);
-
-/// Connections of one door at a time.
-const CONNECTIONS: usize = 4_096;
+use crate::model::{BoxError, Peer};
+use crate::telemetry::{Connected, Metrics};
 
 /// Bytes a request's head may have.
 const LARGEST_HEAD: usize = 64 * 1024;
 
+/// The same for HTTP/2, where a header's name and value count 32 bytes more (RFC 9113 §6.5.2).
+const LARGEST_HEADER_LIST: u32 = 64 * 1024;
+
+/// Requests that may be under way on one HTTP/2 connection.
+const STREAMS: u32 = 64;
+
+/// Streams that a peer may reset, or make us reset, before its connection is closed (CVE-2023-44487, CVE-2025-8671).
+const RESETS: usize = 20;
+
+/// Bytes of a body that a peer may send before they are asked for, and of all bodies on a connection.
+const WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of an answer that wait for a peer that reads slowly.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How often an HTTP/2 peer is asked whether it still lives, and how long it may take to say so.
+const ALIVE: Duration = Duration::from_secs(20);
+
 /// What answers the requests of a door.
 pub trait Answers: Send + Sync + 'static {
     /// What its answers' bodies are.
-    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
 
     /// Answers one request of a peer. Dropping the future is the peer's hanging up.
     fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// A bound door that nobody has accepted from yet.
-#[derive(Debug)]
-pub enum Listener {
-    /// On loopback.
-    Tcp(std::net::TcpListener),
-    /// On a path.
-    Unix(StdUnixListener),
+/// What every connection of a door meets.
+pub struct Door<A> {
+    /// What answers.
+    pub answers: Arc<A>,
+    /// How many connections there may be.
+    pub places: Arc<Places>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// Turns true when the sidecar stops.
+    pub stop: watch::Receiver<bool>,
 }
 
-impl Listener {
-    /// Binds a TCP address.
-    pub fn tcp(address: SocketAddr) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self::Tcp(listener))
-    }
-
-    /// Binds a path with this mode. A socket that nobody answers on is replaced; anything else there is an error.
-    pub fn unix(path: &Path, mode: u32) -> io::Result<Self> {
-        match std::fs::symlink_metadata(path) {
-            Ok(there) if there.file_type().is_socket() && StdUnixStream::connect(path).is_err() => {
-                std::fs::remove_file(path)?;
-            }
-            Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "something is there already")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let listener = StdUnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-        listener.set_nonblocking(true)?;
-        Ok(Self::Unix(listener))
-    }
-
-    /// Where it listens, if that is an address.
-    pub fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// The same door, for another thread to accept from.
-    pub fn share(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
-            Self::Unix(listener) => Self::Unix(listener.try_clone()?),
-        })
-    }
-}
-
-/// Accepts connections until `stop` turns true, then waits until those that are open have had their answers.
-pub async fn serve(
-    listener: Listener,
-    answers: Arc<impl Answers>,
-    metrics: Arc<Metrics>,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let open = Arc::new(Semaphore::new(CONNECTIONS));
-    let door = Door { answers, metrics, open: open.clone(), stop: stop.clone() };
+/// Accepts connections until the sidecar stops, then waits until those that are open have had their answers.
+pub async fn serve(listener: Listener, door: Door<impl Answers>) -> io::Result<()> {
+    let mut stop = door.stop.clone();
+    let open = watch::Sender::new(0);
+    let accepting = Accepting { door, protocol: protocol(), open: open.clone() };
     let accepting = async {
         match listener {
-            Listener::Tcp(listener) => door.accept_tcp(TcpListener::from_std(listener)?).await,
-            Listener::Unix(listener) => door.accept_unix(UnixListener::from_std(listener)?).await,
+            Listener::Tcp(listener) => accepting.tcp(TcpListener::from_std(listener)?).await,
+            Listener::Unix(listener) => accepting.unix(UnixListener::from_std(listener)?).await,
         }
     };
     tokio::select! {
         ended = accepting => return ended,
         _ = stop.wait_for(|stop| *stop) => {}
     }
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _all_closed = open.acquire_many(all).await;
+    let _ = open.subscribe().wait_for(|open| *open == 0).await;
     Ok(())
 }
 
-struct Door<A> {
-    answers: Arc<A>,
-    metrics: Arc<Metrics>,
-    open: Arc<Semaphore>,
-    stop: watch::Receiver<bool>,
+/// HTTP/1.1 and HTTP/2, with what a peer may have of each.
+fn protocol() -> Protocol {
+    let mut protocol = Protocol::new(TokioExecutor::new());
+    protocol.http1().max_buf_size(LARGEST_HEAD);
+    protocol
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(LARGEST_HEADER_LIST)
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(RESETS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(ALIVE)
+        .keep_alive_timeout(ALIVE);
+    protocol
 }
 
-impl<A: Answers> Door<A> {
-    async fn accept_tcp(&self, listener: TcpListener) -> io::Result<()> {
+type Protocol = auto::Builder<TokioExecutor>;
+
+struct Accepting<A> {
+    door: Door<A>,
+    protocol: Protocol,
+    open: watch::Sender<usize>,
+}
+
+/// What a connection holds for as long as it is open, as a connection or as a tunnel.
+struct Guest {
+    _connected: Connected,
+    open: watch::Sender<usize>,
+    _place: Place,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.open.send_modify(|open| *open = open.saturating_sub(1));
+    }
+}
+
+impl<A: Answers> Accepting<A> {
+    async fn tcp(&self, listener: TcpListener) -> io::Result<()> {
         let here = listener.local_addr()?;
         loop {
-            let Some(((stream, there), place)) = self.next(listener.accept()).await else { continue };
+            let Some(((stream, there), free)) = self.next(listener.accept()).await else { continue };
             // Small answers should not wait for one another.
             let _ = stream.set_nodelay(true);
             let local = stream.local_addr().unwrap_or(here);
-            self.spawn(async move { Ok((stream, observe_tcp(there, local))) }, place);
+            self.spawn(async move { Ok((stream, observe_tcp(there, local))) }, free);
         }
     }
 
-    async fn accept_unix(&self, listener: UnixListener) -> io::Result<()> {
+    async fn unix(&self, listener: UnixListener) -> io::Result<()> {
         let observer = Observer::new();
         loop {
-            let Some(((stream, _), place)) = self.next(listener.accept()).await else { continue };
+            let Some(((stream, _), free)) = self.next(listener.accept()).await else { continue };
             let observer = observer.clone();
             let observed = async move {
                 let peer = observer.unix(&stream).await?;
                 Ok((stream, peer))
             };
-            self.spawn(observed, place);
+            self.spawn(observed, free);
         }
     }
 
     /// The next connection, once there is a place for it. Out of file descriptors, it waits rather than spins.
-    async fn next<S>(&self, accept: impl Future<Output = io::Result<S>>) -> Option<(S, OwnedSemaphorePermit)> {
-        let place = self.open.clone().acquire_owned().await.ok()?;
+    async fn next<S>(&self, accept: impl Future<Output = io::Result<S>>) -> Option<(S, Free)> {
+        let free = self.door.places.free().await?;
         match accept.await {
-            Ok(accepted) => Some((accepted, place)),
+            Ok(accepted) => Some((accepted, free)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -168,37 +174,52 @@ impl<A: Answers> Door<A> {
         }
     }
 
-    fn spawn<I>(
-        &self,
-        observed: impl Future<Output = io::Result<(I, Peer)>> + Send + 'static,
-        place: OwnedSemaphorePermit,
-    ) where
+    fn spawn<I>(&self, observed: impl Future<Output = io::Result<(I, Peer)>> + Send + 'static, free: Free)
+    where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (answers, stop, connected) = (self.answers.clone(), self.stop.clone(), self.metrics.connected());
+        let Door { answers, places, metrics, stop } = &self.door;
+        let (answers, places, stop) = (answers.clone(), places.clone(), stop.clone());
+        let (protocol, connected, open) = (self.protocol.clone(), metrics.connected(), self.open.clone());
         tokio::spawn(async move {
-            match observed.await {
-                Ok((io, peer)) => connection(io, Arc::new(peer), answers, stop).await,
-                Err(error) => tracing::warn!(%error, "the peer of a connection could not be observed"),
-            }
-            drop((connected, place));
+            let (mut io, peer) = match observed.await {
+                Ok((io, peer)) => (io, Arc::new(peer)),
+                Err(error) => return tracing::warn!(%error, "the peer of a connection could not be observed"),
+            };
+            let Some(place) = places.take(free, &peer) else {
+                tracing::warn!("a peer has its share of connections; one more is turned away");
+                let _ = io.write_all(reply::CROWDED.as_bytes()).await;
+                return;
+            };
+            open.send_modify(|open| *open = open.saturating_add(1));
+            let under_way = UnderWay::default();
+            let guest = Guest { _connected: connected, open, _place: place };
+            let io = Patient::new(io, under_way.clone(), guest);
+            let service = service_fn(move |request| {
+                let (answers, peer, busy) = (answers.clone(), peer.clone(), under_way.begin());
+                async move {
+                    let answer = answers.answer(peer, request).await;
+                    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        busy.for_good();
+                    }
+                    Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
+                }
+            });
+            connection(&protocol, io, service, stop).await;
         });
     }
 }
 
-async fn connection<A: Answers>(
+async fn connection<S, B>(
+    protocol: &Protocol,
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Arc<Peer>,
-    answers: Arc<A>,
+    service: S,
     mut stop: watch::Receiver<bool>,
-) {
-    let service = service_fn(move |request| {
-        let (answers, peer) = (answers.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(answers.answer(peer, request).await) }
-    });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+) where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    let mut connection = pin!(protocol.serve_connection_with_upgrades(TokioIo::new(io), service));
     let stopped = async {
         let _ = stop.wait_for(|stop| *stop).await;
     };

@@ -9,12 +9,15 @@ mod values;
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Request};
 
+use self::catalog::Matched;
 pub use self::catalog::{ActionSpec, Catalog, CatalogError, FactType, ToolCatalog};
 pub use self::intent::declared;
 use self::target::Target;
-use crate::model::{Action, Call, CallId, Caller, Content, Incoming, Intent, IntentSource, Task};
+use crate::model::{
+    Action, BodyRule, Call, CallId, Caller, Content, Incoming, Intent, IntentSource, Payload, Task, Tool,
+};
 
 /// The methods a tool may be called with.
 const METHODS: [Method; 7] =
@@ -24,40 +27,66 @@ const METHODS: [Method; 7] =
 const SINGLE: [&str; 6] =
     ["agent-task", "agent-parent-call", "agent-approval", "authorization", "content-type", "host"];
 
-/// Reads a request in the one way it can be read, or refuses it.
-///
-/// Pure: the same request, caller and task give the same call. The call's target, headers and body are the very bytes
-/// that were read here; nothing is normalised on the way.
-pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, catalog: &Catalog) -> Result<Call, Error> {
-    let (head, body) = incoming.request.into_parts();
-    if !METHODS.contains(&head.method) {
+/// What a request's head alone tells: which tool and action it is for, read in the one way it can be read, or refused.
+pub fn aim<'a, T>(request: &Request<T>, caller: &Caller, catalog: &'a Catalog) -> Result<Aim<'a>, Error> {
+    if !METHODS.contains(request.method()) {
         return Err(Error::MethodUnknown);
     }
-    check_headers(&head.headers)?;
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    check_headers(request.headers())?;
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let (tool, target) = split_tool(target)?;
     let tool = catalog.tool(&caller.agent, tool).ok_or(Error::ToolUnknown)?;
-    if body.len() > tool.tool.max_body {
-        return Err(Error::TooLarge(tool.tool.max_body));
-    }
     let target = Target::parse(target).map_err(Error::Unclear)?;
+    let matched = tool.find(request.method(), target.path()).ok_or(Error::ActionUnknown)?;
+    Ok(Aim { tool: &tool.tool, target, matched })
+}
+
+/// Where a request is aimed.
+#[derive(Debug)]
+pub struct Aim<'a> {
+    tool: &'a Arc<Tool>,
+    target: Target,
+    matched: Matched<'a>,
+}
+
+impl Aim<'_> {
+    /// The tool it goes to.
+    pub fn tool(&self) -> &Tool {
+        self.tool
+    }
+
+    /// How the action takes what comes behind the head.
+    pub fn body(&self) -> BodyRule {
+        self.matched.spec.body
+    }
+}
+
+/// Reads the whole request in the one way it can be read, or refuses it.
+///
+/// Pure: the same request, caller, task and aim give the same call. The call's target, headers and body are the very bytes
+/// that were read here; nothing is normalised on the way.
+pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<'_>) -> Result<Call, Error> {
+    let Aim { tool, target, matched } = aim;
+    let (head, payload) = incoming.request.into_parts();
+    let (body, content) = match &payload {
+        Payload::Whole(body) => (&body[..], Content::of(body)),
+        Payload::Unread(_) | Payload::Tunnel(_) => (&[][..], Content::Unread),
+    };
+    if body.len() > tool.max_body {
+        return Err(Error::TooLarge(tool.max_body));
+    }
     let is_json = body_is_json(&head.headers, body.is_empty())?;
     if is_json {
-        json::check(&body).map_err(Error::Unclear)?;
+        json::check(body).map_err(Error::Unclear)?;
     }
-    let matched = tool.find(&head.method, target.path()).ok_or(Error::ActionUnknown)?;
-    let source = values::Values {
-        target: &target,
-        path: &matched.path,
-        body: is_json.then_some(&body[..]),
-        empty: body.is_empty(),
-    };
+    let source =
+        values::Values { target: &target, path: &matched.path, body: is_json.then_some(body), empty: body.is_empty() };
     let resource = matched.spec.resource(&source)?;
     let action = Action {
-        tool: tool.tool.name.clone(),
+        tool: tool.name.clone(),
         name: matched.spec.name.clone(),
         effect: matched.spec.effect,
-        resource: format!("{}/{resource}", tool.tool.name),
+        resource: format!("{}/{resource}", tool.name),
         arguments: matched.spec.arguments(&source)?,
         yields: matched.spec.yields.clone(),
     };
@@ -70,12 +99,12 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, catalog: 
         caller,
         intent,
         action,
-        tool: tool.tool.clone(),
+        tool: tool.clone(),
         method: head.method,
         target: target.into_wire(),
         headers: head.headers,
-        content: Content::of(&body),
-        body,
+        payload,
+        content,
         details,
         brought_credential: false,
         received_at: incoming.received_at,

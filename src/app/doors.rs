@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::HeaderValue;
 use ring::rand::SystemRandom;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::sync::watch;
 
@@ -19,11 +21,19 @@ use crate::model::Clock;
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
 use crate::serve::gateway::Gateway;
-use crate::serve::{Listener, serve};
-use crate::telemetry::Metrics;
+use crate::serve::{self, Listener, Places, serve};
 
 /// How long each step on the way to a tool may take.
 const DIAL: Duration = Duration::from_secs(5);
+
+/// Connections that agents may have at most, where the configuration does not say.
+const CONNECTIONS: usize = 4_096;
+
+/// Connections that reviewers may have.
+const REVIEWERS: usize = 64;
+
+/// Descriptors kept for the lineage, the doors, the resolver: what is there before any call.
+const RESERVE: usize = 128;
 
 /// What lies behind the agent's door beside the walk.
 pub(super) struct Inside {
@@ -31,6 +41,8 @@ pub(super) struct Inside {
     pub(super) rings: Vec<Arc<KeyRing>>,
     /// Where the time comes from.
     pub(super) clock: Clock,
+    /// Our name in `Via`.
+    pub(super) pseudonym: Arc<str>,
     /// Put before the way to the tools.
     pub(super) upstream: Option<EachBetween<dyn Upstream>>,
 }
@@ -52,11 +64,19 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let other = bind("admin", &config.listen.admin, 0o600)?;
     let (agent, admin) = (door.address(), other.address());
     let tls = tls(roots(), inside.clock.clone()).map_err(|error| StartError::Machine(error.to_string()))?;
-    let dial =
-        Dial { resolver: Resolver::system(), own: agent.into_iter().chain(admin).collect(), tls, patience: DIAL };
+    let via = HeaderValue::from_str(&format!("1.1 {}", inside.pseudonym))
+        .map_err(|error| StartError::Machine(error.to_string()))?;
+    let own = agent.into_iter().chain(admin).collect();
+    let dial = Dial { resolver: Resolver::system(), own, tls, patience: DIAL, via };
     let (stop, stopped) = watch::channel(false);
-    let shown = Admin::new(sources(config, walk, stopped.clone())?);
-    let admin_door = tokio::spawn(serve(other, Arc::new(shown), walk.metrics.clone(), stopped.clone()));
+    let shown = serve::Door {
+        answers: Arc::new(Admin::new(sources(config, walk, stopped.clone())?)),
+        places: Places::new(REVIEWERS),
+        metrics: walk.metrics.clone(),
+        stop: stopped.clone(),
+    };
+    let admin_door = tokio::spawn(serve(other, shown));
+    let places = Places::new(connections(config));
     let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut workers = Vec::new();
     for number in 0..count {
@@ -70,9 +90,13 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
             hosts: host_names(agent, &config.listen.hosts),
             keys: inside.rings.clone(),
             random: SystemRandom::new(),
+            pseudonym: inside.pseudonym.clone(),
+            stop: stopped.clone(),
         };
-        let door = door.share().map_err(|error| StartError::Machine(error.to_string()))?;
-        workers.push(worker(number, door, gateway, walk.metrics.clone(), stopped.clone())?);
+        let listener = door.share().map_err(|error| StartError::Machine(error.to_string()))?;
+        let (metrics, stop) = (walk.metrics.clone(), stopped.clone());
+        let door = serve::Door { answers: Arc::new(gateway), places: places.clone(), metrics, stop };
+        workers.push(worker(number, listener, door)?);
     }
     Ok(Doors { agent, admin, stop, workers, admin_door })
 }
@@ -111,18 +135,27 @@ fn sources(config: &Config, walk: &Walk, stop: watch::Receiver<bool>) -> Result<
     })
 }
 
+/// How many connections agents may have: each may want another one to its tool, so there is a descriptor for both, and
+/// some are left for everything else. The process takes as many descriptors as it is allowed.
+pub(super) fn connections(config: &Config) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let descriptors = if raised { maximum } else { current };
+    let wanted = config.listen.connections.unwrap_or(CONNECTIONS);
+    let Some(descriptors) = descriptors.and_then(|count| usize::try_from(count).ok()) else { return wanted };
+    let possible = descriptors.saturating_sub(RESERVE.min(descriptors / 2)) / 2;
+    if config.listen.connections.is_some_and(|wanted| wanted > possible) {
+        tracing::warn!(descriptors, connections = possible, "fewer connections than configured: descriptors are short");
+    }
+    wanted.min(possible).max(1)
+}
+
 /// One thread with a runtime of its own: a call never moves between cores, which a shared runtime pays for.
-fn worker(
-    number: usize,
-    door: Listener,
-    gateway: Gateway,
-    metrics: Arc<Metrics>,
-    stop: watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, StartError> {
+fn worker(number: usize, listener: Listener, door: serve::Door<Gateway>) -> Result<JoinHandle<()>, StartError> {
     let machine = |error: io::Error| StartError::Machine(format!("no thread for calls could be started: {error}"));
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(machine)?;
     let carry = move || {
-        if let Err(error) = runtime.block_on(serve(door, Arc::new(gateway), metrics, stop)) {
+        if let Err(error) = runtime.block_on(serve(listener, door)) {
             tracing::error!(%error, "the agent's door has closed");
         }
     };

@@ -48,6 +48,10 @@ pub struct Listen {
     pub socket_mode: u32,
     /// Threads that carry calls.
     pub workers: Option<usize>,
+    /// Connections that agents may have.
+    pub connections: Option<usize>,
+    /// Bytes of requests that may be held whole at a time.
+    pub buffer: usize,
 }
 
 /// Where a door is.
@@ -210,6 +214,8 @@ impl Config {
                 hosts: file.listen.hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect(),
                 socket_mode: socket_mode(&file.listen.socket_mode)?,
                 workers: file.listen.workers.filter(|workers| *workers > 0),
+                connections: file.listen.connections.filter(|connections| *connections > 0),
+                buffer: file.listen.buffer.0,
             },
             keys: base.join(file.keys.dir),
             lineage: Lineage {

@@ -9,9 +9,9 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
-/// An error of a body, of whatever kind.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::model::BoxError;
 
 /// The body of an answer, as it streams in. Trailers are dropped (RFC 9110 §6.5.1 lets a recipient do so): nothing of
 /// an answer passes that was not in its head when that was checked.
@@ -21,6 +21,8 @@ pub enum AnswerBody {
     Hyper(Incoming),
     /// From anywhere else.
     Other(BoxBody<Bytes, BoxError>),
+    /// None: the tool has switched protocols.
+    Tunnel(OnUpgrade),
 }
 
 impl Body for AnswerBody {
@@ -31,6 +33,7 @@ impl Body for AnswerBody {
         let frame = match self.get_mut() {
             Self::Hyper(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
             Self::Other(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Self::Tunnel(_) => None,
         };
         match frame {
             Some(Ok(frame)) if frame.is_trailers() => Poll::Ready(None),
@@ -42,6 +45,7 @@ impl Body for AnswerBody {
         match self {
             Self::Hyper(body) => body.is_end_stream(),
             Self::Other(body) => body.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -49,16 +53,18 @@ impl Body for AnswerBody {
         match self {
             Self::Hyper(body) => body.size_hint(),
             Self::Other(body) => body.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }
 
-/// Why an answer's head can be read in two ways, if it can (RFC 9112 §6.3, CWE-444).
+/// Why an answer's head can be read in two ways, if it can (RFC 9112 §6.3, CWE-444). `upgrade`: switching protocols was
+/// asked for.
 ///
 /// hyper lets `Transfer-Encoding` win over `Content-Length`, reads any other coding up to the end of the connection,
 /// and takes equal lengths for one; another reader on the way may not.
-pub(super) fn ambiguity<B>(answer: &Response<B>) -> Option<&'static str> {
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+pub(super) fn ambiguity<B>(answer: &Response<B>, upgrade: bool) -> Option<&'static str> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
         return Some("the answer switches protocols, which was not asked for");
     }
     let mut lengths = answer.headers().get_all(CONTENT_LENGTH).iter();

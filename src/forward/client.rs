@@ -5,19 +5,17 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::uri::PathAndQuery;
-use http::{Extensions, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use http_body_util::Full;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::answer::{self, AnswerBody};
 use super::connect::{Connector, Dial};
 use super::egress::Blocked;
-use super::{BoxFuture, Upstream};
+use super::{BoxFuture, RequestBody, Upstream};
 use crate::model::Tool;
 
 /// Idle connections kept for a tool.
@@ -26,6 +24,15 @@ const MOST_IDLE: usize = 64;
 const IDLE: Duration = Duration::from_secs(30);
 /// Bytes an answer's head may have, and the most read at once of its body. hyper allows 100 headers in it.
 const LARGEST_HEAD: usize = 64 * 1024;
+/// The same for HTTP/2, where a header's name and value count 32 bytes more (RFC 9113 §6.5.2).
+const LARGEST_HEADER_LIST: u32 = 64 * 1024;
+/// Bytes of an answer that HTTP/2 lets a tool send before they are asked for, and of all answers on a connection.
+const WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// How often a tool's HTTP/2 connection is asked whether it still lives.
+const ALIVE: Duration = Duration::from_secs(20);
+/// Streams that a tool may reset, or break, before its connection is closed (CVE-2023-44487, CVE-2025-8671).
+const RESETS: usize = 64;
 
 /// Why there is no answer. For the log; it names hosts and addresses, but no path and no query.
 ///
@@ -49,7 +56,7 @@ pub enum Error {
     Protocol(String),
 }
 
-/// Calls tools over HTTP/1.1. Pools, networks and names of tools never mix: each has a client of its own.
+/// Calls tools over HTTP/2 where their TLS agrees to it, and over HTTP/1.1 otherwise. Pools, networks and names of tools never mix: each has a client of its own.
 ///
 /// Belongs to the runtime it is used on, since its connections are driven there: build one for each.
 pub struct HyperUpstream {
@@ -59,7 +66,15 @@ pub struct HyperUpstream {
 
 struct Pool {
     tool: Arc<Tool>,
-    client: Client<Connector, Full<Bytes>>,
+    clients: Clients,
+}
+
+/// The clients of one tool.
+#[derive(Clone)]
+struct Clients {
+    calls: Client<Connector, RequestBody>,
+    /// Only HTTP/1.1 switches protocols (RFC 9113 §8.6).
+    tunnels: Client<Connector, RequestBody>,
 }
 
 impl HyperUpstream {
@@ -74,15 +89,17 @@ impl HyperUpstream {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn client(&self, tool: &Arc<Tool>) -> Client<Connector, Full<Bytes>> {
+    fn clients(&self, tool: &Arc<Tool>) -> Clients {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         // The same name with other networks is another tool.
         if let Some(pool) = pools.get(&tool.name).filter(|pool| Arc::ptr_eq(&pool.tool, tool)) {
-            return pool.client.clone();
+            return pool.clients.clone();
         }
-        let client = build(Connector { dial: self.dial.clone(), tool: Arc::clone(tool) });
-        pools.insert(Arc::clone(&tool.name), Pool { tool: Arc::clone(tool), client: client.clone() });
-        client
+        let connector = Connector { dial: self.dial.clone(), tool: Arc::clone(tool) };
+        let tunnels = Connector { dial: self.dial.over_http_1(), ..connector.clone() };
+        let clients = Clients { calls: build(connector), tunnels: build(tunnels) };
+        pools.insert(Arc::clone(&tool.name), Pool { tool: Arc::clone(tool), clients: clients.clone() });
+        clients
     }
 
     fn forget_one(&self, tool: &Arc<Tool>) {
@@ -94,16 +111,24 @@ impl Upstream for HyperUpstream {
     fn send(
         &self,
         tool: &Arc<Tool>,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
     ) -> BoxFuture<'_, Result<Response<AnswerBody>, Error>> {
         let tool = Arc::clone(tool);
-        let answer = addressed(&tool, request).map(|request| self.client(&tool).request(request));
+        let upgrade = request.headers().contains_key(UPGRADE);
+        let answer = addressed(&tool, &self.dial.via, request).map(|request| {
+            let clients = self.clients(&tool);
+            if upgrade { clients.tunnels.request(request) } else { clients.calls.request(request) }
+        });
         Box::pin(async move {
             let mut answer = answer?.await.map_err(|error| explain(&error))?;
-            if let Some(reason) = answer::ambiguity(&answer) {
+            if let Some(reason) = answer::ambiguity(&answer, upgrade) {
                 // Whatever follows on this connection must not be taken for the next call's answer.
                 self.forget_one(&tool);
                 return Err(Error::Protocol(reason.to_owned()));
+            }
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let tunnel = hyper::upgrade::on(&mut answer);
+                return Ok(answer.map(|_| AnswerBody::Tunnel(tunnel)));
             }
             // hyper leaves the tool's own reason phrase and a handle on the connection in here.
             *answer.extensions_mut() = Extensions::new();
@@ -112,34 +137,46 @@ impl Upstream for HyperUpstream {
     }
 }
 
-fn build(connector: Connector) -> Client<Connector, Full<Bytes>> {
+fn build(connector: Connector) -> Client<Connector, RequestBody> {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(MOST_IDLE)
         .http1_max_buf_size(LARGEST_HEAD)
+        .timer(TokioTimer::new())
+        .http2_max_header_list_size(LARGEST_HEADER_LIST)
+        .http2_initial_stream_window_size(WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_pending_accept_reset_streams(RESETS)
+        .http2_max_local_error_reset_streams(RESETS)
+        .http2_keep_alive_interval(ALIVE)
         // Only a request of which nothing was written, because an idle connection had closed, is sent on another one
         // (hyper gives it back unread). A call that may have been seen is never sent twice.
         .retry_canceled_requests(true)
         .build(connector)
 }
 
-/// The request as it goes to `tool` and nowhere else: scheme, authority and framing are set here, whatever it says.
-fn addressed(tool: &Tool, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, Error> {
+/// The request as it goes to `tool` and nowhere else: scheme, authority and framing are set here, whatever it says, and
+/// our name in `Via` (RFC 9110 §7.6.3), by which we would know a call that came back to us.
+fn addressed(tool: &Tool, via: &HeaderValue, mut request: Request<RequestBody>) -> Result<Request<RequestBody>, Error> {
     let path = request.uri().path_and_query().filter(|path| path.as_str().starts_with('/')).cloned();
     let path: PathAndQuery = path.ok_or_else(|| Error::Protocol("the call's target is no path".to_owned()))?;
     let uri = Uri::builder().scheme(tool.scheme.clone()).authority(tool.authority.clone()).path_and_query(path);
     *request.uri_mut() = uri.build().map_err(|error| Error::Protocol(error.to_string()))?;
     *request.version_mut() = Version::HTTP_11;
     *request.extensions_mut() = Extensions::new();
-    let length = request.body().size_hint().exact().unwrap_or(0);
+    let length = request.body().size_hint().exact();
     let says_zero = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
     let headers = request.headers_mut();
-    for name in [http::header::TRANSFER_ENCODING, http::header::TRAILER, http::header::CONNECTION, HOST] {
+    for name in [TRANSFER_ENCODING, TRAILER, HOST, CONTENT_LENGTH] {
         headers.remove(name);
     }
-    headers.remove(CONTENT_LENGTH);
-    if length > 0 || says_zero {
+    if !headers.contains_key(UPGRADE) {
+        headers.remove(CONNECTION);
+    }
+    headers.insert(VIA, via.clone());
+    // Without a length, hyper frames what streams by chunks.
+    if let Some(length) = length.filter(|length| *length > 0 || says_zero) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(request)
@@ -166,6 +203,7 @@ fn explain(error: &legacy::Error) -> Error {
 mod tests {
     use std::process::Command;
 
+    use bytes::Bytes;
     use http_body_util::BodyExt;
 
     use super::super::fake_tool::{Fake, dial, get, tool};

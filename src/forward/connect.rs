@@ -2,27 +2,24 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::Scheme;
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use http::{HeaderValue, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::BoxFuture;
 use super::address::is_metadata_name;
 use super::client::Error;
 use super::egress::{self, Blocked, MOST_ADDRESSES};
+use super::wire::Wire;
 use crate::model::{Clock, Tool};
 
 /// How every connection is made.
@@ -36,6 +33,17 @@ pub struct Dial {
     pub tls: Arc<ClientConfig>,
     /// How long each step may take: asking for the name, connecting, the handshake. Five seconds is usual.
     pub patience: Duration,
+    /// Our name in `Via`, as it is sent: `1.1 NAME`.
+    pub via: HeaderValue,
+}
+
+impl Dial {
+    /// The same, for connections that speak HTTP/1.1 and nothing else.
+    pub(super) fn over_http_1(&self) -> Self {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { tls: Arc::new(tls), ..self.clone() }
+    }
 }
 
 /// Asks for the addresses of a host and port.
@@ -64,7 +72,7 @@ impl Resolver {
     }
 }
 
-/// TLS 1.2 and 1.3 by ring, for HTTP/1.1, believing `roots`.
+/// TLS 1.2 and 1.3 by ring, for HTTP/2 and HTTP/1.1 (RFC 7301), believing `roots`.
 ///
 /// Every connection verifies the certificate anew: no session is resumed, since a resumed one is not checked for expiry.
 pub fn tls(roots: RootCertStore, clock: Clock) -> Result<Arc<ClientConfig>, Error> {
@@ -72,7 +80,7 @@ pub fn tls(roots: RootCertStore, clock: Clock) -> Result<Arc<ClientConfig>, Erro
     let builder = ClientConfig::builder_with_details(provider, Arc::new(HandedClock(clock)));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| Error::Tls(error.to_string()))?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -153,68 +161,6 @@ impl Connector {
 
     async fn within<T>(&self, step: &'static str, future: impl Future<Output = T>) -> Result<T, Error> {
         tokio::time::timeout(self.dial.patience, future).await.map_err(|_| Error::Timeout(step))
-    }
-}
-
-/// A connection that stands, with TLS or without.
-pub(super) enum Wire {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Connection for Wire {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }
 

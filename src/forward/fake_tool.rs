@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Uri};
-use http_body_util::Full;
+use http::{HeaderValue, Request, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Upstream;
 use super::client::{Error, HyperUpstream};
 use super::connect::{self, Dial, Resolver};
+use super::{RequestBody, Upstream};
 use crate::model::{Clock, Timestamp, Tool};
 
 /// A dial that knows `address` by every name and believes nobody's certificate.
@@ -24,6 +22,7 @@ pub(super) fn dial(address: SocketAddr) -> Dial {
         own: Arc::new([]),
         tls: connect::tls(rustls::RootCertStore::empty(), clock).unwrap(),
         patience: Duration::from_secs(2),
+        via: HeaderValue::from_static("1.1 countersign-test"),
     }
 }
 
@@ -43,8 +42,8 @@ pub(super) fn tool(origin: &str, networks: &[&str]) -> Arc<Tool> {
     })
 }
 
-pub(super) fn get(path: &str) -> Request<Full<Bytes>> {
-    Request::builder().uri(path).header("authorization", "Bearer lent").body(Full::default()).unwrap()
+pub(super) fn get(path: &str) -> Request<RequestBody> {
+    Request::builder().uri(path).header("authorization", "Bearer lent").body(RequestBody::default()).unwrap()
 }
 
 /// Why `tool` was not called. Fails, rather than waits for an answer, when it was.

@@ -1,6 +1,8 @@
 //! Which headers pass to a tool and back: lists of what may, everything else stays.
 
-use http::header::{ACCEPT_ENCODING, CONNECTION};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{ACCEPT_ENCODING, CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::header_names::{
@@ -19,6 +21,9 @@ pub enum Unclear {
     /// `Connection` would have us drop a header that was read when the call was judged (RFC 9110 §7.6.1).
     #[error("header `{0}` is named by `connection`, which is for headers between neighbours only")]
     Named(HeaderName),
+    /// A WebSocket's handshake lacks a header, has it twice, or with a value it cannot have (RFC 6455 §4.1).
+    #[error("a WebSocket's handshake needs one `{0}`: 16 bytes in base64 as the key, 13 as the version")]
+    Handshake(HeaderName),
 }
 
 /// The request headers that pass: those every API may need, and the tool's own `extra`.
@@ -48,6 +53,27 @@ pub fn outgoing(from: &HeaderMap, extra: &[HeaderName]) -> Result<HeaderMap, Unc
     }
     passed.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Ok(passed)
+}
+
+/// What a WebSocket's handshake needs beside the headers that pass (RFC 6455 §4.1). Extensions are not offered: what they
+/// compress could not be looked at.
+pub fn handshake(from: &HeaderMap, passed: &mut HeaderMap) -> Result<(), Unclear> {
+    for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION] {
+        let mut values = from.get_all(&name).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return Err(Unclear::Handshake(name)) };
+        passed.insert(name, value.clone());
+    }
+    let key = passed.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    if STANDARD.decode(key).map_or(0, |key| key.len()) != 16 {
+        return Err(Unclear::Handshake(SEC_WEBSOCKET_KEY));
+    }
+    if passed.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != b"13") {
+        return Err(Unclear::Handshake(SEC_WEBSOCKET_VERSION));
+    }
+    for value in from.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter(|value| is_plain(value)) {
+        passed.append(SEC_WEBSOCKET_PROTOCOL, value.clone());
+    }
+    Ok(())
 }
 
 /// The answer headers that pass: those that describe the answer, and the tool's own `extra`.

@@ -2,9 +2,9 @@
 //!
 //! What it displays is for the log and the record. What the agent reads is made from `code`, `detail` and `findings`.
 
-use crate::forward::{self, Unclear, UpstreamError};
+use crate::forward::{self, Fault, Unclear, UpstreamError};
 use crate::judge::No;
-use crate::memory::TaskOver;
+use crate::memory::{Crowded, TaskOver};
 use crate::model::{Code, Finding};
 use crate::{identify, mint, record, understand};
 
@@ -17,6 +17,9 @@ pub enum Refusal {
     /// The task is over.
     #[error(transparent)]
     Task(#[from] TaskOver),
+    /// There is no room for more calls.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     /// Step 2: it cannot be understood.
     #[error(transparent)]
     Understand(#[from] understand::Error),
@@ -65,6 +68,7 @@ impl Refusal {
         match self {
             Self::Identify(_) => Code::CallerUnproven,
             Self::Task(_) => Code::TaskOver,
+            Self::Crowded(_) => Code::Overloaded,
             Self::Understand(error) => match error {
                 understand::Error::Unclear(_) => Code::RequestUnclear,
                 understand::Error::MethodUnknown => Code::MethodUnknown,
@@ -91,6 +95,11 @@ impl Refusal {
                 )
                 | forward::Error::Encoded(_)
                 | forward::Error::Secret => Code::UpstreamFailed,
+                forward::Error::Body(fault) => match fault {
+                    Fault::Long => Code::TooLarge,
+                    Fault::Slow => Code::TooSlow,
+                    Fault::Broken => Code::RequestUnclear,
+                },
                 forward::Error::Abandoned => Code::Abandoned,
                 forward::Error::Cut(_) => Code::TaskOver,
             },
@@ -108,6 +117,7 @@ impl Refusal {
             Self::Door(_, detail) => Some(detail.clone()),
             Self::Identify(_)
             | Self::Task(_)
+            | Self::Crowded(_)
             | Self::Record(_)
             | Self::Mint(_)
             | Self::Forward(_)
@@ -126,6 +136,7 @@ impl Refusal {
             Self::Judged(no) => Some(no),
             Self::Identify(_)
             | Self::Task(_)
+            | Self::Crowded(_)
             | Self::Understand(_)
             | Self::Headers(_)
             | Self::Record(_)

@@ -88,7 +88,7 @@ impl JwtIssuer {
                 action: &call.action.name,
                 resource: &order.scope.resource,
                 target: &call.target,
-                content_digest: format!("sha-256=:{}:", STANDARD.encode(call.content.digest.0)),
+                content_digest: call.content.digest().map(|digest| format!("sha-256=:{}:", STANDARD.encode(digest.0))),
                 intent: Said {
                     action: call.intent.action.as_deref(),
                     resource: call.intent.resource.as_deref(),
@@ -187,7 +187,9 @@ struct CallDetails<'a> {
     action: &'a str,
     resource: &'a str,
     target: &'a str,
-    content_digest: String,
+    /// RFC 9530; absent where the body streams and nobody knows it yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_digest: Option<String>,
     intent: Said<'a>,
     leaf: u64,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]

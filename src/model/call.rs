@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use super::{Action, CallId, Caller, Digest, Evidence, Intent, Task, Timestamp, Tool};
+use super::{Action, CallId, Caller, Content, Evidence, Intent, Payload, Task, Timestamp, Tool};
 
-/// A request as it arrived, whole. Believed by nobody.
+/// A request as it arrived. Believed by nobody.
 #[derive(Debug)]
 pub struct Incoming {
     /// The id every answer carries, given on arrival.
     pub id: CallId,
-    /// When it was read whole.
+    /// When its head had arrived; once its body is read, when that had.
     pub received_at: Timestamp,
     /// Who might be asking.
     pub evidence: Evidence,
     /// What was sent.
-    pub request: http::Request<Bytes>,
+    pub request: http::Request<Payload>,
 }
 
 /// A request as it was understood: what it says and what it does. The bytes judged are the bytes sent.
@@ -44,35 +43,14 @@ pub struct Call {
     pub target: String,
     /// The agent's headers; only those on an allow-list are sent on.
     pub headers: HeaderMap,
-    /// The body, as judged and as sent.
-    pub body: Bytes,
-    /// The body's digest and length.
+    /// What comes behind the head, as judged and as sent.
+    pub payload: Payload,
+    /// What was known of it when it was judged.
     pub content: Content,
     /// What the catalog asks the issuer to narrow the credential to, with this call's own values filled in.
     pub details: BTreeMap<String, serde_json::Value>,
     /// The agent sent a credential of its own along. It is not sent on; that it tried is recorded.
     pub brought_credential: bool,
-    /// When it was read whole.
+    /// When it was read, its body included unless that streams.
     pub received_at: Timestamp,
-}
-
-/// What is known of a body.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Content {
-    /// SHA-256 over all its bytes.
-    pub digest: Digest,
-    /// Its length in bytes.
-    pub length: u64,
-}
-
-impl Content {
-    /// Digest and length of `body`.
-    pub fn of(body: &[u8]) -> Self {
-        Self { digest: Digest::of(body), length: body.len() as u64 }
-    }
-
-    /// As policies and records name it: a body was read whole, or there is none.
-    pub const fn name(&self) -> &'static str {
-        if self.length == 0 { "none" } else { "whole" }
-    }
 }

@@ -47,6 +47,8 @@ pub enum Code {
     IssuerUnavailable,
     /// The issuer gave more than was asked for.
     IssuerOvergrant,
+    /// More is under way than the sidecar can hold, or than one agent's share of it.
+    Overloaded,
     /// The sidecar is stopping.
     Draining,
     /// The agent hung up before there was an answer. Never sent; only recorded.
@@ -66,7 +68,7 @@ pub enum Decision {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RequestUnclear,
         Self::CallerUnproven,
         Self::Denied,
@@ -88,6 +90,7 @@ impl Code {
         Self::RecordUnavailable,
         Self::IssuerUnavailable,
         Self::IssuerOvergrant,
+        Self::Overloaded,
         Self::Draining,
         Self::Abandoned,
     ];
@@ -125,6 +128,7 @@ impl Code {
             | Self::RecordUnavailable
             | Self::IssuerUnavailable
             | Self::IssuerOvergrant
+            | Self::Overloaded
             | Self::Draining => Decision::Unavailable,
             Self::RequestUnclear
             | Self::CallerUnproven
@@ -269,6 +273,12 @@ impl Code {
                 503,
                 "the issuer gave more than was asked for",
                 "The credential was ended unused; an operator narrows the issuer.",
+            ),
+            Self::Overloaded => (
+                "overloaded",
+                503,
+                "more is under way than there is room for",
+                "Try again when some of your calls under way are over; send fewer or smaller ones at a time.",
             ),
             Self::Draining => ("draining", 503, "the sidecar is stopping", "Try again in a moment."),
             Self::Abandoned => (

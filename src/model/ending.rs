@@ -2,7 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
+use super::{Digest, Tally};
+
+/// How a permitted call ended, and what is known of it by then.
+pub struct Outcome {
+    /// How.
+    pub ending: Ending,
+    /// Why, if it did not simply complete.
+    pub why: Option<String>,
+    /// What was sent behind the head, where that was not known when the call was judged.
+    pub sent: Option<Tally>,
+    /// What the upstream answered.
+    pub answered: Option<Answered>,
+    /// The credential's secret stood in the answer, where it was masked.
+    pub echo: bool,
+}
+
+impl Outcome {
+    /// An ending of which nothing else is known.
+    pub const fn of(ending: Ending) -> Self {
+        Self { ending, why: None, sent: None, answered: None, echo: false }
+    }
+}
 
 /// How a permitted call ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

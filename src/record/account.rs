@@ -21,7 +21,9 @@ pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record
     tell_intent(&call.intent, &mut private);
     let facts = tell_facts(permit.facts(), &mut private);
     private.insert("target", call.target.as_str().into());
-    private.insert("content", call.content.digest.to_string().into());
+    if let Some(digest) = call.content.digest() {
+        private.insert("content", digest.to_string().into());
+    }
     if !call.details.is_empty() {
         private.insert("details", json!(call.details));
     }
@@ -32,7 +34,7 @@ pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record
         effect: call.action.effect.name().to_owned(),
         audience: permit.scope().audience.clone(),
         method: call.method.to_string(),
-        length: call.content.length,
+        length: call.content.length(),
         brought_credential: call.brought_credential,
         facts,
         rules: permit.rules().to_vec(),

@@ -105,8 +105,9 @@ pub struct Permitted {
     pub audience: String,
     /// The method.
     pub method: String,
-    /// Bytes of the body.
-    pub length: u64,
+    /// Bytes of the body; absent where it was not read before the call was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
     /// The agent sent a credential of its own along, which was not sent on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub brought_credential: bool,
@@ -208,7 +209,7 @@ pub struct Refused {
     pub policies: Option<Digest>,
 }
 
-/// How a permitted call ended. Private fields: `answer_digest`.
+/// How a permitted call ended. Private fields: `answer_digest`; `content`, where the body was not read before.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Ended {
     /// How.
@@ -216,11 +217,26 @@ pub struct Ended {
     /// Why, if it did not simply complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What was sent behind the head, where that was not known when the call was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentNote>,
     /// What the upstream answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<AnswerNote>,
+    /// The credential's secret stood in the answer. It was masked there, and the credential ended at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
     /// How the credential ended.
     pub credential: CredentialNote,
+}
+
+/// What streamed to the upstream.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SentNote {
+    /// Bytes.
+    pub bytes: u64,
+    /// Whether it was sent to its end.
+    pub whole: bool,
 }
 
 /// An answer, as far as it was passed on.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{AnswerNote, CredentialNote, CredentialPlan, Ended, Event, Record};
+use super::event::{AnswerNote, CredentialNote, CredentialPlan, Ended, Event, Record, SentNote};
 use super::{Lineage, OpenCall, Unavailable, account};
 use crate::judge::Permit;
 use crate::memory::Slot;
-use crate::model::{Answered, Call, CallId, Clock, Ending, Revocation, Scope, TaskId, Timestamp};
+use crate::model::{Call, CallId, Clock, Ending, Outcome, Revocation, Scope, TaskId, Timestamp};
 
 /// The way onto the lineage that the walk takes: it waits no longer than the deadline, and leaves nothing open.
 pub struct Rail {
@@ -159,20 +159,28 @@ impl Open {
     }
 
     /// Writes the ending.
-    pub fn end(mut self, ending: Ending, why: Option<String>, answered: Option<Answered>) {
-        self.write(ending, why, answered);
+    pub fn end(mut self, outcome: Outcome) {
+        self.write(outcome);
     }
 
-    fn write(&mut self, ending: Ending, why: Option<String>, answered: Option<Answered>) {
+    fn write(&mut self, outcome: Outcome) {
         self.written = true;
         let at = self.rail.now();
+        let sent = outcome.sent.map(|tally| tally.passed());
         let ended = Ended {
-            ending,
-            why,
-            answer: answered.map(|answer| AnswerNote { status: answer.status, bytes: answer.bytes }),
+            ending: outcome.ending,
+            why: outcome.why,
+            sent: sent.map(|sent| SentNote { bytes: sent.bytes, whole: sent.whole }),
+            answer: outcome.answered.map(|answer| AnswerNote { status: answer.status, bytes: answer.bytes }),
+            echo: outcome.echo,
             credential: self.credential.clone(),
         };
-        let private = answered.map(|answer| ("answer_digest", answer.digest.to_string().into())).into_iter().collect();
+        let digests = [
+            ("answer_digest", outcome.answered.map(|answer| answer.digest)),
+            ("content", sent.map(|sent| sent.digest)),
+        ];
+        let private =
+            digests.into_iter().filter_map(|(name, digest)| Some((name, digest?.to_string().into()))).collect();
         self.rail.note(Record { at, call: Some(self.call), task: self.task, event: Event::Ended(ended), private });
     }
 }
@@ -180,7 +188,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if !self.written {
-            self.write(Ending::Abandoned, None, None);
+            self.write(Outcome::of(Ending::Abandoned));
         }
     }
 }

@@ -70,7 +70,7 @@ impl<B: Body> Leased<B> {
 impl State {
     fn end(&mut self, ending: Ending) {
         if let Some(mut owed) = self.owed.take() {
-            owed.live.ending = ending;
+            owed.live.outcome.ending = ending;
         }
     }
 }
@@ -80,7 +80,7 @@ impl Drop for Owed {
     fn drop(&mut self) {
         let mut digest = Digest([0; 32]);
         digest.0.copy_from_slice(self.digest.clone().finish().as_ref());
-        self.live.answered = Some(Answered { status: self.status, bytes: self.bytes, digest });
+        self.live.outcome.answered = Some(Answered { status: self.status, bytes: self.bytes, digest });
     }
 }
 

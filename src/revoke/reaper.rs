@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Debt, State};
 use crate::mint::{Issuer, IssuerError, Issuers};
-use crate::model::{Answered, BoxFuture, CallId, Ending, Handle, Revocation, Timestamp};
+use crate::model::{BoxFuture, CallId, Ending, Handle, Outcome, Revocation, Timestamp};
 use crate::record::{Event, HandleNote, Limbo, OpenCall, Rail, Record, Sealer, Settled};
 
 /// Waits before the second, third … try, while the call's record waits for the outcome.
@@ -64,20 +64,11 @@ impl Reaper {
             match issuers.get(&open.plan.issuer) {
                 Some(issuer) => {
                     let debt = Debt { open: reopened, issuer: issuer.clone(), plan: open.plan, state };
-                    self.clone().end(
-                        debt,
-                        Ending::Unknown,
-                        Some("the sidecar stopped while the call was under way".to_owned()),
-                        None,
-                    );
+                    self.clone().end(debt, unknown("the sidecar stopped while the call was under way".to_owned()));
                 }
                 None => {
                     self.put_in_quarantine(&open.plan.issuer, open.plan.expires_at, rail.now());
-                    reopened.end(
-                        Ending::Unknown,
-                        Some(format!("the issuer `{}` is no longer configured", open.plan.issuer)),
-                        None,
-                    );
+                    reopened.end(unknown(format!("the issuer `{}` is no longer configured", open.plan.issuer)));
                 }
             }
         }
@@ -127,30 +118,24 @@ impl Reaper {
     }
 
     /// Brings about the ending of a call and of its credential, and records both.
-    pub(super) fn end(
-        self: Arc<Self>,
-        mut debt: Debt,
-        ending: Ending,
-        why: Option<String>,
-        answered: Option<Answered>,
-    ) {
+    pub(super) fn end(self: Arc<Self>, mut debt: Debt, outcome: Outcome) {
         let can_revoke = debt.issuer.can_revoke();
         match (debt.state, can_revoke) {
             (State::Absent, _) => {
                 debt.open.not_minted();
-                debt.open.end(ending, why, answered);
+                debt.open.end(outcome);
             }
             (State::Held(Handle::Nothing), false) => {
                 debt.open.settled(Revocation::NotNeeded);
-                debt.open.end(ending, why, answered);
+                debt.open.end(outcome);
             }
             (State::Perhaps | State::Held(_) | State::Ending(_), false) => {
                 debt.open.settled(Revocation::Unsupported);
-                debt.open.end(ending, why, answered);
+                debt.open.end(outcome);
             }
             (State::Ending(told), true) => self.clone().spawn(Box::pin(async move {
                 debt.open.settled(told.await.unwrap_or(Revocation::Failed));
-                debt.open.end(ending, why, answered);
+                debt.open.end(outcome);
             })),
             (state @ (State::Perhaps | State::Held(_)), true) => {
                 let handle = match state {
@@ -168,7 +153,7 @@ impl Reaper {
                 self.clone().spawn(Box::pin(async move {
                     let revocation = unsettled.try_at_once(&rail).await;
                     debt.open.settled(revocation);
-                    debt.open.end(ending, why, answered);
+                    debt.open.end(outcome);
                     self.after(revocation, unsettled, rail);
                 }));
             }
@@ -265,6 +250,10 @@ impl Unsettled {
         }
         result.is_ok()
     }
+}
+
+fn unknown(why: String) -> Outcome {
+    Outcome { why: Some(why), ..Outcome::of(Ending::Unknown) }
 }
 
 fn named(note: &HandleNote) -> Option<Handle> {

@@ -3,32 +3,27 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, UPGRADE, VIA};
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming as Received;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use tokio::time::timeout;
+use tokio::sync::watch;
 
 use super::{Answers, oauth, pages, reply, tasks};
-use crate::forward::AnswerBody;
-use crate::mediate::{Mediator, Refusal, Refused, line};
+use crate::forward::{AnswerBody, Behind};
+use crate::mediate::{Mediator, Refusal, Refused, line, whole};
 use crate::mint::KeyRing;
-use crate::model::{CallId, Clock, Code, Digest, Evidence, Incoming, Peer, Secret};
+use crate::model::{BoxError, CallId, Clock, Code, Digest, Evidence, Incoming, Payload, Peer, Secret};
 use crate::record::Known;
 use crate::revoke::Leased;
 
-/// How long a body may pause, and how long all of it may take.
-const BODY_IDLE: Duration = Duration::from_secs(10);
-const BODY_WHOLE: Duration = Duration::from_secs(60);
-
-/// Bytes read of a body whose tool is not known.
+/// Bytes a body may have that opens or ends a task.
 const SMALL: usize = 64 * 1024;
 
 /// The header every answer carries.
@@ -46,6 +41,10 @@ pub struct Gateway {
     pub keys: Vec<Arc<KeyRing>>,
     /// Where ids and tokens come from.
     pub random: SystemRandom,
+    /// Our name in `Via`: a request that bears it has come round.
+    pub pseudonym: Arc<str>,
+    /// Turns true when the sidecar stops.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// The body of an answer at this door.
@@ -102,17 +101,16 @@ impl Gateway {
             return Ok(oauth::jwks(self.keys.iter().map(AsRef::as_ref)).map(GateBody::Own));
         }
         let is_task = path == tasks::PATH || path.starts_with("/-/tasks/");
-        let largest = if is_task { SMALL } else { self.largest_body(path) };
-        let (head, body) = request.into_parts();
-        let body = whole(body, largest).await?;
-        let mut request = Request::from_parts(head, body);
         let (bearer, basic) = credentials(request.headers())?;
-        request.headers_mut().remove(AUTHORIZATION);
         let evidence = Evidence { peer, bearer };
         if is_task {
+            let (head, body) = request.into_parts();
+            let request = Request::from_parts(head, whole(body, SMALL, |_| Ok(())).await?);
             return Ok(tasks::answer(self, &evidence, &request).await?.map(GateBody::Own));
         }
         let task = task_token(request.headers(), basic)?;
+        let mut request = with_payload(request);
+        request.headers_mut().remove(AUTHORIZATION);
         let incoming = Incoming { id, received_at: self.clock.now(), evidence, request };
         self.call(incoming, task).await.map_err(Turned::Refused)
     }
@@ -126,7 +124,12 @@ impl Gateway {
         let answer = walk.await;
         drop(waiting);
         match answer {
-            Ok(answer) => answer.map(|answer| answer.map(|body| GateBody::Tool(Box::new(body)))),
+            Ok(answer) => answer.map(|answer| {
+                answer.map(|behind| match behind {
+                    Behind::Body(body) => GateBody::Tool(body),
+                    Behind::Tunnel => GateBody::Own(Full::default()),
+                })
+            }),
             // A panic ends the call's task; whatever it held was dropped, and so ended and recorded.
             Err(_) => Err(Refused { why: Refusal::Door(Code::UpstreamFailed, String::new()), terse: true }),
         }
@@ -134,32 +137,23 @@ impl Gateway {
 
     /// What is wrong with a request before anything in it is looked at.
     fn check_door(&self, request: &Request<Received>) -> Result<(), Refusal> {
-        let unclear = |why: &str| Refusal::Door(Code::RequestUnclear, why.to_owned());
-        if request.version() != Version::HTTP_11 {
-            return Err(unclear("send HTTP/1.1"));
+        if *self.stop.borrow() {
+            return Err(Refusal::Door(Code::Draining, "the sidecar is stopping".to_owned()));
         }
-        if request.method() == Method::CONNECT {
-            return Err(Refusal::Door(Code::MethodUnknown, "this door is no forward proxy".to_owned()));
-        }
-        if request.uri().authority().is_some() || request.uri().scheme().is_some() {
-            return Err(unclear("the request's target is a whole URL; send the path alone"));
-        }
-        let mut hosts = request.headers().get_all(HOST).iter();
-        let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(unclear("send exactly one `Host`")) };
-        let named =
-            |host: &HeaderValue| self.hosts.iter().any(|known| host.as_bytes().eq_ignore_ascii_case(known.as_bytes()));
-        if !self.hosts.is_empty() && !named(host) {
+        let host = addressed(request)?;
+        let named = |known: &String| host.eq_ignore_ascii_case(known.as_bytes());
+        if !self.hosts.is_empty() && !self.hosts.iter().any(named) {
             return Err(Refusal::Door(Code::WrongHost, "`Host` is none of this door's names".to_owned()));
         }
-        if request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site") {
+        let headers = request.headers();
+        if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
             return Err(Refusal::Door(Code::Denied, "this door is not for browsers".to_owned()));
         }
+        let came_round = |via: &HeaderValue| via.to_str().is_ok_and(|via| via.contains(&*self.pseudonym));
+        if headers.get_all(VIA).iter().any(came_round) {
+            return Err(Refusal::Door(Code::EgressBlocked, "the call has been through this sidecar before".to_owned()));
+        }
         Ok(())
-    }
-
-    fn largest_body(&self, path: &str) -> usize {
-        let tool = path.split('/').nth(1).unwrap_or_default();
-        self.mediator.catalog.tools().find(|known| &*known.tool.name == tool).map_or(SMALL, |known| known.tool.max_body)
     }
 
     /// Bytes nobody can guess. Should the system have none to give, an id repeats at worst; a token is never made so.
@@ -168,6 +162,47 @@ impl Gateway {
         let _ = self.random.fill(&mut bytes);
         bytes
     }
+}
+
+/// The host a request names, in the one form each version of HTTP has for it: a path and one `Host` (RFC 9112 §3.2), or an
+/// `:authority` and at most the same `Host` (RFC 9113 §8.3.1).
+fn addressed(request: &Request<Received>) -> Result<&[u8], Refusal> {
+    let unclear = |why: &str| Refusal::Door(Code::RequestUnclear, why.to_owned());
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::Door(Code::MethodUnknown, "this door is no forward proxy".to_owned()));
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().map(HeaderValue::as_bytes);
+    if hosts.next().is_some() {
+        return Err(unclear("send exactly one `Host`"));
+    }
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    match (request.version(), authority, host) {
+        (Version::HTTP_11, None, Some(host)) if request.uri().scheme().is_none() => Ok(host),
+        (Version::HTTP_11, None, None) => Err(unclear("send exactly one `Host`")),
+        (Version::HTTP_11, _, _) => Err(unclear("the request's target is a whole URL; send the path alone")),
+        (Version::HTTP_2, Some(authority), None) => Ok(authority),
+        (Version::HTTP_2, Some(authority), Some(host)) if authority == host => Ok(authority),
+        (Version::HTTP_2, _, _) => Err(unclear("send one `:authority`, and no other `Host`")),
+        _ => Err(unclear("send HTTP/1.1 or HTTP/2")),
+    }
+}
+
+/// The request with what comes behind its head, none of which is read yet.
+fn with_payload(mut request: Request<Received>) -> Request<Payload> {
+    let websocket = |to: &HeaderValue| to.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let upgrade = request.version() == Version::HTTP_11 && request.headers().get(UPGRADE).is_some_and(websocket);
+    if upgrade && request.body().is_end_stream() {
+        let agent = hyper::upgrade::on(&mut request);
+        return request.map(|_| Payload::Tunnel(agent));
+    }
+    request.map(|body| {
+        if body.is_end_stream() {
+            Payload::Whole(Bytes::new())
+        } else {
+            Payload::Unread(body.map_err(BoxError::from).boxed())
+        }
+    })
 }
 
 /// The agent's own proof, and the task of a client that can only carry a URL (`http://TASK:TOKEN@…`).
@@ -209,43 +244,9 @@ fn task_token(headers: &HeaderMap, basic: Option<Secret>) -> Result<Option<Diges
     }
 }
 
-/// The whole body: what is judged is what is sent, so nothing is judged before its last byte is here.
-async fn whole(mut body: Received, largest: usize) -> Result<Bytes, Refusal> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let too_large = || Refusal::Door(Code::TooLarge, format!("the body is larger than {largest} bytes"));
-    if body.size_hint().lower() > largest as u64 {
-        return Err(too_large());
-    }
-    let reading = async {
-        let mut parts = BytesMut::new();
-        loop {
-            let frame = timeout(BODY_IDLE, body.frame()).await.map_err(|_| too_slow())?;
-            let Some(frame) = frame else { return Ok(parts.freeze()) };
-            let frame = frame.map_err(|_| {
-                Refusal::Door(Code::RequestUnclear, "the body is not framed as its head says".to_owned())
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            if parts.len().saturating_add(data.len()) > largest {
-                return Err(too_large());
-            }
-            if parts.is_empty() && body.is_end_stream() {
-                return Ok(data);
-            }
-            parts.extend_from_slice(&data);
-        }
-    };
-    timeout(BODY_WHOLE, reading).await.unwrap_or_else(|_| Err(too_slow()))
-}
-
-fn too_slow() -> Refusal {
-    Refusal::Door(Code::TooSlow, "the body did not arrive in time".to_owned())
-}
-
 impl Body for GateBody {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {

@@ -38,6 +38,11 @@ struct Problem<'a> {
     stop: bool,
 }
 
+/// What a peer is told that has its share of connections already, before anything it sends is read.
+pub const CROWDED: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+     content-length: 122\r\nconnection: close\r\n\r\n\
+     {\"type\":\"/-/problems/overloaded\",\"status\":503,\"code\":\"overloaded\",\"decision\":\"unavailable\",\"instance\":null,\"retryable\":true}";
+
 /// The answer for a refusal. Terse once the task holds something untrusted: whoever wrote that may be reading.
 pub fn refusal(call: CallId, refused: &Refused) -> Response<Full<Bytes>> {
     let Refused { why, terse } = refused;

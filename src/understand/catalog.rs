@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::Error;
 use super::target::{self, Target};
-use super::values::{Place, Template, Values, argument, check, fill};
-use crate::model::{AgentName, Argument, Effect, Label, Tool};
+use super::values::{Place, Readable, Template, Values, argument, check, fill};
+use crate::model::{AgentName, Argument, BodyRule, Effect, Label, Tool};
 
 /// Every tool's catalog, and which agent may call which tool.
 #[derive(Debug)]
@@ -105,6 +105,8 @@ pub struct ActionSpec {
     pub facts: BTreeMap<Arc<str>, FactType>,
     /// Labels that its answer puts on the task.
     pub yields: Arc<[Label]>,
+    /// How it takes what comes behind the head.
+    pub body: BodyRule,
     places: BTreeMap<Arc<str>, Place>,
     resource: Template,
     scope: BTreeMap<String, Value>,
@@ -129,11 +131,17 @@ impl ActionSpec {
     fn new(tool: &str, name: &str, file: ActionFile) -> Result<Self, String> {
         let mut facts = BTreeMap::new();
         let mut places = BTreeMap::new();
-        let path = file.matches.split_once(' ').map_or("", |(_, path)| path);
+        let (method, path) = file.matches.split_once(' ').unwrap_or_default();
+        if file.body == BodyRule::Websocket && method != "GET" {
+            return Err("a WebSocket is opened with GET (RFC 6455 §4.1)".to_owned());
+        }
         let parameter =
             |segment: &'_ str| segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')).map(str::to_owned);
         let parameters: Vec<String> = path.split('/').filter_map(parameter).collect();
-        let parameters: Vec<&str> = parameters.iter().map(|name| name.trim_start_matches('*')).collect();
+        let readable = Readable {
+            parameters: parameters.iter().map(|name| name.trim_start_matches('*')).collect(),
+            body: file.body == BodyRule::Whole,
+        };
         for (fact, source) in file.facts {
             let (at, kind) = match source {
                 FactFile::At(at) => (at, FactType::default()),
@@ -141,13 +149,13 @@ impl ActionSpec {
             };
             let fact: Arc<str> = fact.into();
             let place = Place::parse(&at)?;
-            place.check(&parameters)?;
+            place.check(&readable)?;
             places.insert(fact.clone(), place);
             facts.insert(fact, kind);
         }
         let resource = Template::parse(&file.resource)?;
-        resource.check(&parameters)?;
-        file.scope.values().try_for_each(|value| check(value, &parameters))?;
+        resource.check(&readable)?;
+        file.scope.values().try_for_each(|value| check(value, &readable))?;
         let mut labels: Vec<Label> = file.yields.into_iter().map(|entry| entry.label).collect();
         labels.sort_unstable();
         labels.dedup();
@@ -156,6 +164,7 @@ impl ActionSpec {
             effect: file.effect,
             facts,
             yields: labels.into(),
+            body: file.body,
             places,
             resource,
             scope: file.scope,
@@ -232,6 +241,8 @@ struct ActionFile {
     scope: BTreeMap<String, Value>,
     #[serde(default)]
     facts: BTreeMap<String, FactFile>,
+    #[serde(default)]
+    body: BodyRule,
     #[serde(default)]
     yields: Vec<YieldFile>,
 }

@@ -21,6 +21,15 @@ pub struct Values<'a> {
     pub empty: bool,
 }
 
+/// What of an action's calls is there to be read when they are judged.
+#[derive(Debug)]
+pub struct Readable<'a> {
+    /// The names of the path's parameters.
+    pub parameters: Vec<&'a str>,
+    /// The body is.
+    pub body: bool,
+}
+
 /// Where in a call a value stands: `path:owner`, `query:state`, `body:/title`.
 #[derive(Debug)]
 pub enum Place {
@@ -45,10 +54,15 @@ impl Place {
         }
     }
 
-    /// An error, if it is a part of the path that the path does not have: it would never be there.
-    pub fn check(&self, parameters: &[&str]) -> Result<(), String> {
+    /// An error, if it would never be there.
+    pub fn check(&self, readable: &Readable<'_>) -> Result<(), String> {
         match self {
-            Self::Path(name) if !parameters.contains(&name.as_str()) => Err(format!("`match` has no `{{{name}}}`")),
+            Self::Path(name) if !readable.parameters.contains(&name.as_str()) => {
+                Err(format!("`match` has no `{{{name}}}`"))
+            }
+            Self::Body(pointer) if !readable.body => {
+                Err(format!("`body:{pointer}` cannot be read, because the body is not read before the call is judged"))
+            }
             Self::Path(_) | Self::Query(_) | Self::Body(_) => Ok(()),
         }
     }
@@ -133,11 +147,11 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// An error, if it names a part of the path that the path does not have.
-    pub fn check(&self, parameters: &[&str]) -> Result<(), String> {
+    /// An error, if it names what would never be there.
+    pub fn check(&self, readable: &Readable<'_>) -> Result<(), String> {
         self.0.iter().try_for_each(|part| match part {
             Part::Text(_) => Ok(()),
-            Part::Value { place, .. } => place.check(parameters),
+            Part::Value { place, .. } => place.check(readable),
         })
     }
 
@@ -168,12 +182,12 @@ impl Template {
     }
 }
 
-/// An error, if a text in it cannot be filled in for this path.
-pub fn check(value: &Value, parameters: &[&str]) -> Result<(), String> {
+/// An error, if a text in it can never be filled in.
+pub fn check(value: &Value, readable: &Readable<'_>) -> Result<(), String> {
     match value {
-        Value::String(text) => Template::parse(text)?.check(parameters),
-        Value::Array(items) => items.iter().try_for_each(|item| check(item, parameters)),
-        Value::Object(members) => members.values().try_for_each(|item| check(item, parameters)),
+        Value::String(text) => Template::parse(text)?.check(readable),
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, readable)),
+        Value::Object(members) => members.values().try_for_each(|item| check(item, readable)),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }

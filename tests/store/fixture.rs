@@ -93,7 +93,7 @@ pub fn permitted(n: u64) -> Record {
         effect: "write".into(),
         audience: "http://127.0.0.1:9000".into(),
         method: "POST".into(),
-        length: 120,
+        length: Some(120),
         brought_credential: false,
         facts: FactsNote::Read(
             json!({"labels": ["untrusted"], "chain": {"calls": 3}, "intent": {"declared": true, "matches": true}}),
@@ -113,7 +113,7 @@ pub fn permitted(n: u64) -> Record {
 pub fn ended(n: u64, revocation: Revocation) -> Record {
     let at = |ms| Some(Timestamp::from_millis(START + ms));
     let credential = CredentialNote { revocation, minted_at: at(1), ended_at: at(13), expires_at: at(20_000) };
-    let ended = Ended { ending: Ending::Completed, why: None, answer: None, credential };
+    let ended = Ended { ending: Ending::Completed, why: None, sent: None, answer: None, echo: false, credential };
     record(Some(call(n)), Event::Ended(ended))
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::model::{
-    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Intent, OpenedBy, Proof, Task, TaskId, Timestamp,
-    Tool, Workload,
+    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Intent, OpenedBy, Payload, Proof, Task, TaskId,
+    Timestamp, Tool, Workload,
 };
 use http::{HeaderMap, Method};
 
@@ -86,7 +86,7 @@ pub fn call(caller: &Caller, task: &Arc<Task>, action: &str, resource: &str) -> 
         method: Method::GET,
         target: format!("/{resource}"),
         headers: HeaderMap::new(),
-        body: Bytes::new(),
+        payload: Payload::Whole(Bytes::new()),
         content: Content::of(b""),
         details: BTreeMap::new(),
         brought_credential: false,

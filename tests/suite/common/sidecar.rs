@@ -24,6 +24,8 @@ pub struct Wanted {
     pub agent: &'static str,
     /// Lines for `[tools.tracker]`.
     pub tool: &'static str,
+    /// More actions for its catalog.
+    pub catalog: &'static str,
     pub lifetime: Lifetime,
     pub issuer: &'static str,
 }
@@ -34,6 +36,7 @@ impl Default for Wanted {
             policy: "@id(\"all\") permit(principal, action, resource);",
             agent: "intent = \"never\"",
             tool: "",
+            catalog: "",
             lifetime: Lifetime::Head,
             issuer: "vault",
         }
@@ -184,7 +187,7 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::create_dir(folder.join("policies")).unwrap();
     std::fs::write(folder.join("policies/main.cedar"), wanted.policy).unwrap();
-    std::fs::write(folder.join("tracker.toml"), TRACKER).unwrap();
+    std::fs::write(folder.join("tracker.toml"), format!("{TRACKER}\n{}", wanted.catalog)).unwrap();
     std::fs::write(folder.join("framework.token"), FRAMEWORK).unwrap();
     std::fs::set_permissions(folder.join("framework.token"), std::fs::Permissions::from_mode(0o600)).unwrap();
     let uid = rustix::process::geteuid().as_raw();

@@ -23,6 +23,7 @@ pub struct Tool {
     pub in_body: Gate,
     seen: Mutex<Vec<Request<Bytes>>>,
     floods: AtomicBool,
+    begun: tokio::sync::watch::Sender<usize>,
 }
 
 /// What it answers, in two parts.
@@ -38,6 +39,7 @@ impl Tool {
             in_body: Gate::open(),
             seen: Mutex::default(),
             floods: AtomicBool::new(false),
+            begun: tokio::sync::watch::Sender::new(0),
         });
         let serving = tool.clone();
         tokio::spawn(async move {
@@ -60,11 +62,24 @@ impl Tool {
         self.floods.store(true, Ordering::Relaxed);
     }
 
+    /// Requests whose head has come.
+    pub fn begun(&self) -> usize {
+        *self.begun.borrow()
+    }
+
+    /// Waits until so many heads have come.
+    pub async fn has_begun(&self, count: usize) {
+        let mut begun = self.begun.subscribe();
+        let wait = begun.wait_for(|begun| *begun >= count);
+        tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.expect("a head").unwrap();
+    }
+
     pub fn seen(&self) -> Vec<Request<Bytes>> {
         self.seen.lock().unwrap().clone()
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Parts> {
+        self.begun.send_modify(|begun| *begun += 1);
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         self.seen.lock().unwrap().push(Request::from_parts(head, body));

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use countersign::memory::{ChainRule, Memory, Slot};
 use countersign::model::{Content, Ending, Grant, Label, OpenedBy, Task};
 
@@ -48,8 +47,7 @@ fn only_the_same_bytes_to_the_same_action_are_repeats() {
     }
     assert_eq!(admit(&memory, &first()).unwrap_err().limits.keys().collect::<Vec<_>>(), ["triage.chain.max_repeats"]);
     let mut others = [first(), first(), first(), first()];
-    others[0].body = Bytes::from_static(b"\0");
-    others[0].content = Content::of(&others[0].body);
+    others[0].content = Content::of(b"\0");
     others[1].target.push('?');
     others[2].method = http::Method::HEAD;
     others[3].action.name = "github/issues.list".into();
