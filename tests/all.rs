@@ -5,6 +5,8 @@ mod attacks {
     mod http2;
     mod streams;
     mod tunnels;
+    mod bench;
+    mod program;
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ use crate::suite::common::invariants;
 use crate::suite::common::sidecar::{READ, Sidecar, Wanted};
 use crate::suite::common::tool::PARTS;
 
-const UPLOADS: &str = "[actions.\"files.put\"]\nmatch = \"PUT /files/{name}\"\neffect = \"write\"\n\
-                       resource = \"{name}\"\nbody = \"stream\"\n";
+const UPLOADS: &str = concat!(
+    include_str!("../../examples/demo/tracker.toml"),
+    "[actions.\"files.put\"]\nmatch = \"PUT /files/{name}\"\neffect = \"write\"\n\
+                       resource = \"{name}\"\nbody = \"stream\"\n"
+);
 
 fn put(head: &str) -> String {
     format!("PUT /tracker/files/a HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n{head}\r\n")

@@ -18,8 +18,11 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async, client_async};
 use crate::suite::common::invariants;
 use crate::suite::common::sidecar::{FRAMEWORK, Sidecar, Wanted};
 
-const LIVE: &str = "[actions.\"issues.live\"]\nmatch = \"GET /repos/{owner}/{repo}/live\"\neffect = \"read\"\n\
-                    resource = \"{owner}/{repo}\"\nbody = \"websocket\"\n";
+const LIVE: &str = concat!(
+    include_str!("../../examples/demo/tracker.toml"),
+    "[actions.\"issues.live\"]\nmatch = \"GET /repos/{owner}/{repo}/live\"\neffect = \"read\"\n\
+                    resource = \"{owner}/{repo}\"\nbody = \"websocket\"\n"
+);
 const PATH: &str = "/tracker/repos/octo/hello/live";
 
 /// A tool that echoes messages, and tells the head of each handshake.
