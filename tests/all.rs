@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod attacks {
+    mod exhaustion;
+    mod floods;
     mod http2;
     mod streams;
     mod tunnels;

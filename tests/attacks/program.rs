@@ -40,6 +40,18 @@ impl Program {
 
     /// With further variables in its environment.
     pub async fn start(wanted: Wanted, environment: &[(&str, &str)]) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        Self::run(command, wanted, environment).await
+    }
+
+    /// Started by another program, such as `prlimit`.
+    pub async fn under(starter: &[&str], wanted: Wanted) -> Self {
+        let mut command = Command::new(starter[0]);
+        command.args(&starter[1..]).arg(env!("CARGO_BIN_EXE_countersign"));
+        Self::run(command, wanted, &[]).await
+    }
+
+    async fn run(mut command: Command, wanted: Wanted, environment: &[(&str, &str)]) -> Self {
         let (a, b, canary) = (Raw::start().await, Raw::start().await, canary());
         let folder = tempfile::tempdir().unwrap();
         let more =
@@ -48,7 +60,6 @@ impl Program {
         files.push(("secret.token", canary.clone()));
         lay_out(folder.path(), &a.origin, &Wanted { issuer: "standing", more, files, ..wanted });
         std::fs::create_dir(folder.path().join("tmp")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(["serve", "--config"]).arg(folder.path().join("countersign.toml"));
         command
             .env("COUNTERSIGN_LOG", "trace")
@@ -92,6 +103,14 @@ impl Program {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The time it has spent on cores so far.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
     pub async fn metrics(&self) -> Answer {

@@ -28,6 +28,8 @@ pub struct Wanted {
     pub identify: String,
     /// Lines for `[agents.helper]`.
     pub agent: &'static str,
+    /// Lines for `[listen]`.
+    pub listen: &'static str,
     /// Lines for `[tools.tracker]`.
     pub tool: &'static str,
     /// The catalog of `[tools.tracker]`.
@@ -46,6 +48,7 @@ impl Default for Wanted {
         Self {
             policy: "@id(\"all\") permit(principal, action, resource);",
             agent: "intent = \"never\"",
+            listen: "",
             tool: "",
             identify: format!("identify = [{{ peer = {{ uid = {} }} }}]", rustix::process::geteuid().as_raw()),
             catalog: TRACKER,
@@ -268,9 +271,9 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
         std::fs::write(folder.join(name), text).unwrap();
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let Wanted { agent, tool: lines, issuer, identify, more, .. } = wanted;
+    let Wanted { agent, listen, tool: lines, issuer, identify, more, .. } = wanted;
     let text = format!(
-        "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+        "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{listen}\n\
          [lineage]\ndeadline = \"500ms\"\n\
          [agents.helper]\n{identify}\n\
          open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\n{agent}\n\
