@@ -4,26 +4,33 @@ mod address;
 mod answer;
 mod client;
 mod connect;
+mod decode;
 mod egress;
 #[cfg(test)]
 mod fake_tool;
 mod header_names;
 mod headers;
+mod redact;
+mod rewrite;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, HeaderValue};
+use http::header::HeaderValue;
 use http::{Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
 
 pub use self::answer::{AnswerBody, BoxError};
+use self::answer::{drop_validators, has_validators};
 pub use self::client::{Error as UpstreamError, HyperUpstream};
 pub use self::connect::{Dial, Resolver, tls};
+use self::decode::{Decoding, decode};
 pub use self::egress::is_listed;
 pub use self::headers::{Unclear, forbidden, forbidden_answer};
+use self::redact::{Redacting, Redactor};
+use self::rewrite::{rewrite_body, rewrite_head};
 use crate::model::{BoxFuture, Call, Ending, Placement, Secret, Tool};
 use crate::revoke::{Lease, Leased, cut};
 
@@ -36,6 +43,9 @@ pub trait Upstream: Send + Sync {
         request: Request<Full<Bytes>>,
     ) -> BoxFuture<'_, Result<Response<AnswerBody>, UpstreamError>>;
 }
+
+/// The body of an answer on its way back: decoded, and without the credential.
+pub type PassedBody = Redacting<Decoding<AnswerBody>>;
 
 /// Why there is no answer. The call's ending says so, too.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +62,7 @@ pub enum Error {
     /// The task was ended, or the sidecar stops.
     #[error("the call was cut: {}", .0.name())]
     Cut(Ending),
-    /// The answer is encoded although none was asked for, so its content cannot be seen.
+    /// The answer is encoded in a way that was not asked for and is not decoded, so its content cannot be seen.
     #[error("the answer is encoded as `{0}`, which was not asked for")]
     Encoded(String),
     /// The secret does not fit into the header it goes into.
@@ -73,20 +83,44 @@ pub async fn forward(
     upstream: &dyn Upstream,
     mut lease: Lease,
     hung_up: impl Future<Output = ()>,
-) -> Result<Response<Leased<AnswerBody>>, Error> {
-    let tool = lease.call().tool.clone();
-    let deadline = Instant::now() + tool.max_call;
-    let request = outgoing(&lease).inspect_err(|error| lease.fail(error))?;
+) -> Result<Response<Leased<PassedBody>>, Error> {
+    let deadline = Instant::now() + lease.call().tool.max_call;
+    let over = lease.over();
     let answer = tokio::select! {
         biased;
-        answer = upstream.send(&tool, request) => answer.map_err(Error::from),
+        answer = call(upstream, &mut lease) => answer,
         () = hung_up => Err(Error::Abandoned),
-        ending = cut(deadline, lease.over()) => Err(if ending == Ending::Expired { Error::Late } else { Error::Cut(ending) }),
+        ending = cut(deadline, over) => Err(if ending == Ending::Expired { Error::Late } else { Error::Cut(ending) }),
     };
-    let (head, body) = answer.and_then(readable).inspect_err(|error| end_as(&mut lease, error))?.into_parts();
-    let mut answer = Response::new(Leased::new(lease, head.status.as_u16(), body, deadline));
-    *answer.status_mut() = head.status;
-    *answer.headers_mut() = headers::incoming(&head.headers, &tool.answer_headers);
+    let answer = answer.inspect_err(|error| end_as(&mut lease, error))?;
+    let status = answer.status().as_u16();
+    Ok(answer.map(|body| Leased::new(lease, status, body, deadline)))
+}
+
+/// There and back: the one request goes out; its answer is decoded, rid of the credential, and its links lead to the door.
+async fn call(upstream: &dyn Upstream, lease: &mut Lease) -> Result<Response<PassedBody>, Error> {
+    let tool = lease.call().tool.clone();
+    let answer = upstream.send(&tool, outgoing(lease)?).await?;
+    let lent = lease.head_came();
+    let mut redactor = lent.and_then(|(secret, placement)| Redactor::new(secret, &placement, lease.echo()));
+    let (mut head, body) = decode(answer)?.into_parts();
+    head.headers = headers::incoming(&head.headers, &tool.answer_headers);
+    if let Some(redactor) = &mut redactor {
+        redactor.mask_head(&mut head.headers);
+    }
+    rewrite_head(lease.call(), &mut head.headers);
+    let mut body = Redacting::new(body, redactor);
+    rewrite_body(lease.call(), &mut head.headers, &mut body)
+        .await
+        .map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+    if has_validators(&head.headers) {
+        body.look_ahead().await;
+        if body.has_echoed() {
+            drop_validators(&mut head.headers);
+        }
+    }
+    let mut answer = Response::new(body);
+    (*answer.status_mut(), *answer.headers_mut()) = (head.status, head.headers);
     Ok(answer)
 }
 
@@ -126,18 +160,5 @@ fn place(secret: &Secret, placement: &Placement, request: &mut Request<Full<Byte
             request.headers_mut().insert(name.clone(), value);
             Ok(())
         }
-    }
-}
-
-/// Refuses an answer whose content cannot be seen. We ask for `identity`; a tool may answer otherwise.
-fn readable(answer: Response<AnswerBody>) -> Result<Response<AnswerBody>, Error> {
-    let coding = answer
-        .headers()
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    match coding {
-        Some(coding) => Err(Error::Encoded(coding.to_str().unwrap_or("?").chars().take(40).collect())),
-        None => Ok(answer),
     }
 }

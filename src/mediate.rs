@@ -12,7 +12,7 @@ use http::Response;
 
 pub use self::hangup::{Hangup, Waiting, line};
 pub use self::refusal::{Refusal, Refused};
-use crate::forward::{AnswerBody, Upstream, forward, keep_what_passes};
+use crate::forward::{PassedBody, Upstream, forward, keep_what_passes};
 use crate::identify::Identify;
 use crate::judge::{Policies, Verdict, judge};
 use crate::memory::Memory;
@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 use crate::understand::{Catalog, understand};
 
 /// What the agent gets: the tool's answer, with the lease in its body.
-pub type Answer = Response<Leased<AnswerBody>>;
+pub type Answer = Response<Leased<PassedBody>>;
 
 /// Everything a call meets on its way.
 #[derive(Clone)]

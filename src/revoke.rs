@@ -1,5 +1,6 @@
 //! Step 6: a credential ends with its call, whatever becomes of the call.
 
+mod echo;
 mod leased;
 mod reaper;
 
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
+pub use self::echo::Echo;
 pub use self::leased::{Leased, cut};
 pub use self::reaper::Reaper;
 use crate::memory::Slot;
@@ -31,7 +33,8 @@ impl Lease {
         open.minting();
         let rail = open.rail().clone();
         let debt = Debt { open, issuer, plan, state: State::Perhaps };
-        let live = Live { debt: Some(debt), ending: Ending::Abandoned, why: None, answered: None, rail, reaper };
+        let live =
+            Live { debt: Some(debt), ending: Ending::Abandoned, why: None, answered: None, echo: None, rail, reaper };
         Self { call, scope, slot, lent: None, live }
     }
 
@@ -96,11 +99,22 @@ impl Lease {
     }
 
     /// The upstream's head has come: the task holds what it brings, and a credential that is checked once is ended.
-    fn head_came(mut self) -> (Slot, Live) {
+    /// Gives what was lent, so that it can be found in what comes back.
+    pub fn head_came(&mut self) -> Option<(Secret, Placement)> {
         let labels: &[Label] = &self.call.action.yields;
         self.slot.take_in(labels);
-        self.lent = None;
         self.live.head_came();
+        self.lent.take()
+    }
+
+    /// Where it is told that the tool said the credential back: a credential that is still lent is ended then.
+    pub fn echo(&mut self) -> Echo {
+        self.live.echo.get_or_insert_default().clone()
+    }
+
+    fn into_owed(mut self) -> (Slot, Live) {
+        drop(self.head_came());
+        self.live.listen();
         (self.slot, self.live)
     }
 }
@@ -111,6 +125,8 @@ struct Live {
     ending: Ending,
     why: Option<String>,
     answered: Option<Answered>,
+    /// Until it is heard.
+    echo: Option<Echo>,
     rail: Arc<Rail>,
     reaper: Arc<Reaper>,
 }
@@ -143,10 +159,22 @@ impl Live {
             Lifetime::End => {}
         }
     }
+
+    /// Ends a credential that was said back, whoever still needs it, and has that recorded.
+    fn listen(&mut self) {
+        if self.echo.take_if(|echo| echo.is_heard()).is_none() {
+            return;
+        }
+        let Some(debt) = &mut self.debt else { return };
+        tracing::warn!(call.id = %debt.open.call(), issuer = debt.plan.issuer, "the tool said the credential back");
+        debt.open.echoed();
+        self.reaper.end_credential(debt);
+    }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
+        self.listen();
         if let Some(debt) = self.debt.take() {
             self.reaper.clone().end(debt, self.ending, self.why.take(), self.answered);
         }

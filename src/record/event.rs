@@ -221,6 +221,9 @@ pub struct Ended {
     pub answer: Option<AnswerNote>,
     /// How the credential ended.
     pub credential: CredentialNote,
+    /// The tool's answer held the credential. It was masked there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
 }
 
 /// An answer, as far as it was passed on.

@@ -58,6 +58,7 @@ impl Rail {
                 ended_at: None,
                 expires_at: plan.expires_at,
             },
+            echo: false,
             written: false,
         };
         Ok(Recorded { call, scope, slot, position, plan, open })
@@ -72,7 +73,7 @@ impl Rail {
             ended_at: None,
             expires_at: left.plan.expires_at,
         };
-        Open { rail: self.clone(), call: left.call, task: left.task, credential, written: false }
+        Open { rail: self.clone(), call: left.call, task: left.task, credential, echo: false, written: false }
     }
 }
 
@@ -121,6 +122,7 @@ pub struct Open {
     call: CallId,
     task: Option<TaskId>,
     credential: CredentialNote,
+    echo: bool,
     written: bool,
 }
 
@@ -158,6 +160,11 @@ impl Open {
         self.credential.ended_at = Some(self.rail.now());
     }
 
+    /// The credential was found in the answer.
+    pub fn echoed(&mut self) {
+        self.echo = true;
+    }
+
     /// Writes the ending.
     pub fn end(mut self, ending: Ending, why: Option<String>, answered: Option<Answered>) {
         self.write(ending, why, answered);
@@ -171,6 +178,7 @@ impl Open {
             why,
             answer: answered.map(|answer| AnswerNote { status: answer.status, bytes: answer.bytes }),
             credential: self.credential.clone(),
+            echo: self.echo,
         };
         let private = answered.map(|answer| ("answer_digest", answer.digest.to_string().into())).into_iter().collect();
         self.rail.note(Record { at, call: Some(self.call), task: self.task, event: Event::Ended(ended), private });

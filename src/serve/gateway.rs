@@ -17,7 +17,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::timeout;
 
 use super::{Answers, oauth, pages, reply, tasks};
-use crate::forward::AnswerBody;
+use crate::forward::PassedBody;
 use crate::mediate::{Mediator, Refusal, Refused, line};
 use crate::mint::KeyRing;
 use crate::model::{CallId, Clock, Code, Digest, Evidence, Incoming, Peer, Secret};
@@ -51,7 +51,7 @@ pub struct Gateway {
 /// The body of an answer at this door.
 pub enum GateBody {
     /// A tool's, with its lease.
-    Tool(Box<Leased<AnswerBody>>),
+    Tool(Box<Leased<PassedBody>>),
     /// Our own.
     Own(Full<Bytes>),
 }

@@ -113,7 +113,7 @@ pub fn permitted(n: u64) -> Record {
 pub fn ended(n: u64, revocation: Revocation) -> Record {
     let at = |ms| Some(Timestamp::from_millis(START + ms));
     let credential = CredentialNote { revocation, minted_at: at(1), ended_at: at(13), expires_at: at(20_000) };
-    let ended = Ended { ending: Ending::Completed, why: None, answer: None, credential };
+    let ended = Ended { ending: Ending::Completed, why: None, answer: None, credential, echo: false };
     record(Some(call(n)), Event::Ended(ended))
 }
 

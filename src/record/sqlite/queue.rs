@@ -192,7 +192,8 @@ impl Queue {
         let at = self.clock.now();
         let credential =
             CredentialNote { revocation: Revocation::NotNeeded, minted_at: None, ended_at: None, expires_at: None };
-        let ended = Ended { ending: Ending::Abandoned, why: Some(why.to_owned()), answer: None, credential };
+        let ended =
+            Ended { ending: Ending::Abandoned, why: Some(why.to_owned()), answer: None, credential, echo: false };
         let record = Record { at, call, task, event: Event::Ended(ended), private: BTreeMap::new() };
         if let Err(cause) = self.offer(record) {
             tracing::warn!(call = call.map(tracing::field::display), %cause, "a call stays open until the next start");
