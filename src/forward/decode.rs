@@ -210,3 +210,189 @@ where
         if self.decoder.is_some() { SizeHint::default() } else { self.body.size_hint() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io::Write as _;
+
+    use base64::Engine as _;
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    struct Parts(VecDeque<Bytes>);
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            // What has not come is waited for.
+            match self.0.pop_front() {
+                Some(part) if part == "..." => Poll::Pending,
+                part => Poll::Ready(part.map(|part| Ok(Frame::data(part)))),
+            }
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty()
+        }
+    }
+
+    fn answer(coding: &str, parts: &[&[u8]]) -> Response<Parts> {
+        let body = Parts(parts.iter().map(|part| Bytes::copy_from_slice(part)).collect());
+        Response::builder()
+            .header("content-encoding", coding)
+            .header("content-length", "7")
+            .header("etag", "\"x\"")
+            .header("content-digest", "sha-256=:x:")
+            .header("date", "now")
+            .body(body)
+            .unwrap()
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(text: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Brotli (RFC 7932 §9.2) that holds each text as it is, in a block of its own.
+    fn brotli(texts: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (place, text) in texts.iter().enumerate() {
+            let shift = if place == 0 { 4 } else { 3 };
+            let head = ((text.len() as u32 - 1) | 1 << 16) << shift;
+            bytes.extend_from_slice(&head.to_le_bytes()[..3]);
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes.push(3);
+        bytes
+    }
+
+    async fn read(coding: &str, parts: &[&[u8]]) -> Result<Vec<u8>, String> {
+        let mut body = decode(answer(coding, parts)).map_err(|error| error.to_string())?.into_body();
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let data = frame.map_err(|error| error.to_string())?.into_data().unwrap();
+            assert!(data.len() <= PIECE);
+            whole.extend_from_slice(&data);
+        }
+        assert!(body.is_end_stream());
+        Ok(whole)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_decoded_wherever_it_is_cut() {
+        let text: Vec<u8> = (0..100_000_u32).flat_map(|number| number.to_string().into_bytes()).collect();
+        let canned = base64::engine::general_purpose::STANDARD
+            .decode("G0MA+J0J5nk3ZUe3eMDA+FqEhW5vg4SJySmdvhZJY3vThUiiCj26AVVIwomnAilTlpmvX4YC")
+            .unwrap();
+        let said = br#"{"said":"a tool that answers with brotli, with brotli, with brotli"}"#;
+        let members = [gzip(b"one "), gzip(b""), gzip(b"two")].concat();
+        for (coding, encoded, expected) in [
+            ("gzip", gzip(&text), &text[..]),
+            ("x-gzip", gzip(&text), &text),
+            ("identity, GZIP", members, b"one two"),
+            ("deflate", zlib(&text), &text),
+            ("br", brotli(&["one ", "two"]), b"one two"),
+            ("br", canned, said),
+            ("gzip", Vec::new(), b""),
+        ] {
+            for step in [1, 7, 1_000, usize::MAX] {
+                let parts: Vec<&[u8]> = encoded.chunks(step.min(encoded.len().max(1))).collect();
+                assert_eq!(read(coding, &parts).await.unwrap(), expected, "{coding} in steps of {step}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_said_of_the_encoded_bytes_is_dropped() {
+        let decoded = decode(answer("gzip", &[])).unwrap();
+        assert_eq!(decoded.headers().keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["date"]);
+        let plain = decode(answer("identity", &[])).unwrap();
+        assert_eq!(plain.headers().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn an_event_is_passed_on_as_soon_as_it_is_there() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let mut flushed = |text: &str| {
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.flush().unwrap();
+            std::mem::take(encoder.get_mut())
+        };
+        let gzipped = [flushed("data: 1\n\n"), flushed("data: 2\n\n")];
+        let whole = brotli(&["data: 1\n\n", "data: 2\n\n"]);
+        let brotlied = [whole[..12].to_vec(), whole[12..24].to_vec()];
+        for (coding, [one, two]) in [("gzip", gzipped), ("br", brotlied)] {
+            let mut body = decode(answer(coding, &[&one, b"...", &two, b"..."])).unwrap().into_body();
+            for expected in ["data: 1\n\n", "data: 2\n\n"] {
+                let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+                assert_eq!(frame, expected, "{coding}");
+                let next = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+                assert!(next.is_pending(), "{coding}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bomb_goes_off_in_the_tool() {
+        let zeros = vec![0; 40 * 1024 * 1024];
+        let brotli = base64::engine::general_purpose::STANDARD
+            .decode("y///P/gnAOKxQCD3/o///3/wTwDEYRGA7v0f////4J8AiMMCAN37P/7//8E/ARCHBQC693/5//+HfwIgDgsAdO//AA==")
+            .unwrap();
+        for (coding, bomb) in [("gzip", gzip(&zeros)), ("deflate", zlib(&zeros)), ("br", brotli)] {
+            let mut body = decode(answer(coding, &[&bomb])).unwrap().into_body();
+            let mut size = 0;
+            let error = loop {
+                match body.frame().await.expect("an error before the end") {
+                    Ok(frame) => size += frame.into_data().unwrap().len(),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            assert!(error.contains("more than 100 times"), "{error}");
+            assert!(size <= 5 * 1024 * 1024, "{coding}: {size}");
+        }
+        // A small one is none, and neither is a long text.
+        assert_eq!(read("gzip", &[&gzip(&zeros[..1024 * 1024])]).await.unwrap().len(), 1024 * 1024);
+        let text = "a line like any other, of which there are many\n".repeat(100_000);
+        let varied: String = text.lines().enumerate().map(|(n, line)| format!("{n} {line}\n")).collect();
+        assert_eq!(read("gzip", &[&gzip(varied.as_bytes())]).await.unwrap(), varied.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_refused_or_breaks_off() {
+        for coding in ["zstd", "gzip, gzip", "br, gzip", "compress", "x"] {
+            assert!(read(coding, &[b"x"]).await.unwrap_err().contains("encoded as"), "{coding}");
+        }
+        let mut partial = answer("gzip", &[b"x"]);
+        *partial.status_mut() = StatusCode::PARTIAL_CONTENT;
+        assert!(decode(partial).is_err());
+        let whole = gzip(b"some text, as it were");
+        let cut = read("gzip", &[&whole[..whole.len() - 1]]).await;
+        assert!(cut.unwrap_err().contains("ends before"));
+        let trailing = [zlib(b"x"), b"more".to_vec()].concat();
+        for (coding, wrong) in [
+            ("gzip", &b"plain"[..]),
+            ("deflate", &trailing),
+            ("br", b"\xff\xff\xff"),
+            ("gzip", &[whole.clone(), b"junk".to_vec()].concat()),
+        ] {
+            assert!(read(coding, &[wrong]).await.unwrap_err().contains("not encoded as"), "{coding}");
+        }
+        let mut flipped = whole;
+        let place = flipped.len() - 6;
+        flipped[place] ^= 1;
+        assert!(read("gzip", &[&flipped]).await.is_err(), "the checksum is looked at");
+    }
+}

@@ -177,3 +177,136 @@ where
         hint
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use http_body_util::BodyExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECRET: &str = "eyJ0eXAi.QSECRETS/and+more=";
+
+    /// Parts as they come; the last one is known to be the last, or it is not.
+    struct Parts(VecDeque<Bytes>, bool);
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.1 && self.0.is_empty()
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.0.iter().map(Bytes::len).sum::<usize>() as u64)
+        }
+    }
+
+    fn redactor(secret: &str) -> Redactor {
+        let placement = Placement::Header { name: http::header::AUTHORIZATION, prefix: "Bearer ".to_owned() };
+        Redactor::new(Secret::new(secret), &placement, Echo::default()).unwrap()
+    }
+
+    fn parts(text: &[u8], cuts: &[usize]) -> VecDeque<Bytes> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).chain([0, text.len()]).collect();
+        cuts.sort_unstable();
+        cuts.windows(2).map(|pair| Bytes::copy_from_slice(&text[pair[0]..pair[1]])).collect()
+    }
+
+    fn passed(text: &[u8], cuts: &[usize], known: bool) -> (Bytes, bool) {
+        let mut body = Redacting::new(Parts(parts(text, cuts), known), Some(redactor(SECRET)));
+        let mut passed = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            if known {
+                body.look_ahead().await;
+            }
+            loop {
+                let left = body.size_hint().exact().unwrap();
+                assert_eq!(usize::try_from(left).unwrap(), text.len() - passed.len(), "the length is told right");
+                match body.frame().await {
+                    Some(frame) => passed.extend_from_slice(&frame.unwrap().into_data().unwrap()),
+                    None => break,
+                }
+            }
+            assert!(body.is_end_stream() && body.frame().await.is_none());
+        });
+        (passed.into(), body.has_echoed())
+    }
+
+    fn spellings() -> impl Strategy<Value = String> {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        prop_oneof![
+            Just(SECRET.to_owned()),
+            Just(SECRET.replace('/', "\\/")),
+            Just(SECRET.bytes().map(|byte| format!("%{byte:02X}")).collect()),
+            Just(SECRET.replace('/', "%2f").replace('+', "%2b").replace('=', "%3d")),
+            Just(SECRET.replace('+', "\\u002b")),
+            Just(STANDARD.encode(SECRET)),
+            Just(STANDARD.encode(format!("u:{SECRET}"))),
+            Just(hex::encode(SECRET)),
+            Just(SECRET[..SECRET.len() - 1].to_owned()),
+            Just(SECRET[..11].to_owned()),
+            "[a-z\\\\%\"0-9]{0,9}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_in_parts_is_masked_as_a_whole_one_is(
+            pieces in prop::collection::vec(spellings(), 0..5),
+            cuts in prop::collection::vec(any::<usize>(), 0..12),
+            known: bool,
+        ) {
+            let text = pieces.concat();
+            let (whole, echo) = passed(text.as_bytes(), &[], true);
+            prop_assert_eq!(whole.len(), text.len());
+            prop_assert_eq!(passed(text.as_bytes(), &cuts, known), (whole.clone(), echo));
+            let mut left = 0;
+            redactor(SECRET).spellings.search(&whole, true, |_| left += 1);
+            prop_assert_eq!((left, echo), (0, whole != text));
+        }
+
+        #[test]
+        fn a_body_without_the_secret_passes_as_it_is(text in prop::collection::vec(any::<u8>(), 0..400), cuts in prop::collection::vec(any::<usize>(), 0..9)) {
+            prop_assert_eq!(passed(&text, &cuts, false), (Bytes::from(text), false));
+        }
+    }
+
+    #[test]
+    fn a_part_without_the_secret_is_not_copied() {
+        let part = Bytes::from(vec![b'x'; 4_096]);
+        let passed = redactor(SECRET).mask_part(part.clone(), false, &mut Bytes::new());
+        assert_eq!((passed.as_ptr(), passed.len()), (part.as_ptr(), part.len()));
+    }
+
+    #[test]
+    fn a_mask_is_as_long_as_what_it_covers() {
+        for (secret, masked) in [("hunter2-", "[redacte"), ("hunter2-hunter2-", "[redacted:cred]*")] {
+            let passed = redactor(secret).mask_part(Bytes::from(format!("<{secret}>")), true, &mut Bytes::new());
+            assert_eq!(passed, format!("<{masked}>"));
+        }
+    }
+
+    #[test]
+    fn a_head_is_masked() {
+        let mut redactor = redactor(SECRET);
+        let mut headers = HeaderMap::new();
+        headers.append("etag", HeaderValue::from_static("\"1\""));
+        redactor.mask_head(&mut headers);
+        assert!(!redactor.echo.is_heard());
+        headers.append("link", HeaderValue::from_str(&format!("</?t={SECRET}&u={SECRET}>")).unwrap());
+        redactor.mask_head(&mut headers);
+        assert!(redactor.echo.is_heard());
+        assert_eq!(headers["etag"], "\"1\"");
+        assert_eq!(headers["link"], "</?t=[redacted:cred]************&u=[redacted:cred]************>");
+    }
+}

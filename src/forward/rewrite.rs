@@ -80,7 +80,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// From a tool to the door.
 struct Way<'a> {
-    call: &'a Call,
+    door: &'a str,
+    tool: &'a str,
+    base: &'a str,
     origin: Option<Uri<String>>,
     asked: Option<Uri<String>>,
 }
@@ -89,7 +91,8 @@ impl<'a> Way<'a> {
     fn of(call: &'a Call) -> Self {
         let origin = call.tool.origin();
         let asked = Uri::parse(format!("{origin}{}{}", call.tool.base_path, call.target)).ok();
-        Self { call, origin: Uri::parse(format!("{origin}/")).ok(), asked }
+        let Call { door, tool, .. } = call;
+        Self { door, tool: &tool.name, base: &tool.base_path, origin: Uri::parse(format!("{origin}/")).ok(), asked }
     }
 
     /// Where a reference leads at the door, if it leads to the tool and below its base path. It is resolved against what
@@ -104,7 +107,7 @@ impl<'a> Way<'a> {
         if !same_scheme || !same_host || port(ours) != port(theirs) {
             return None;
         }
-        let rest = target.path().as_str().strip_prefix(self.call.tool.base_path.as_str())?;
+        let rest = target.path().as_str().strip_prefix(self.base)?;
         let rest = match rest {
             "" => "/",
             rest if rest.starts_with('/') => rest,
@@ -112,7 +115,7 @@ impl<'a> Way<'a> {
         };
         let query = target.query().map_or_else(String::new, |query| format!("?{query}"));
         let fragment = target.fragment().map_or_else(String::new, |fragment| format!("#{fragment}"));
-        Some(format!("{}/{}{rest}{query}{fragment}", self.call.door, self.call.tool.name))
+        Some(format!("{}/{}{rest}{query}{fragment}", self.door, self.tool))
     }
 
     /// A `Link` value (RFC 8288 §3) with its targets turned. What stands in quotes is no target.
@@ -131,7 +134,8 @@ impl<'a> Way<'a> {
                 }
             };
             let (taken, left) = from.split_at_checked(length).unwrap_or((from, ""));
-            match taken.strip_prefix('<').filter(|_| !quoted).and_then(|target| self.turn(target.trim())) {
+            match taken.strip_prefix('<').filter(|_| left.starts_with('>')).and_then(|target| self.turn(target.trim()))
+            {
                 Some(target) => turned.extend(["<", &target]),
                 None => turned.push_str(taken),
             }
@@ -235,5 +239,120 @@ impl<'a> Visitor<'a> for Children {
             children.push((children.len().to_string(), child));
         }
         Ok(children)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(test: impl Fn(&Way<'_>)) {
+        let origin = Uri::parse("https://api.example.com/".to_owned()).unwrap();
+        let asked = Uri::parse("https://api.example.com/v3/repos/octo/issues?page=2".to_owned()).unwrap();
+        let (door, tool, base) = ("http://127.0.0.1:7080", "github", "/v3");
+        test(&Way { door, tool, base, origin: Some(origin), asked: Some(asked) });
+    }
+
+    #[test]
+    fn what_leads_to_the_tool_is_turned_to_the_door_and_nothing_else() {
+        way(|way| {
+            for (target, expected) in [
+                ("https://api.example.com/v3/x?y=1#z", "/x?y=1#z"),
+                ("HTTPS://API.example.COM:443/v3/x", "/x"),
+                ("https://api.example.com:/v3/x", "/x"),
+                ("//api.example.com/v3/x", "/x"),
+                ("/v3/x", "/x"),
+                ("7", "/repos/octo/7"),
+                ("../../x", "/x"),
+                ("?page=3", "/repos/octo/issues?page=3"),
+                ("", "/repos/octo/issues?page=2"),
+                ("https://api.example.com/v3", "/"),
+            ] {
+                assert_eq!(way.turn(target), Some(format!("http://127.0.0.1:7080/github{expected}")), "{target}");
+            }
+            for target in [
+                "https://evil.example/v3/x",
+                "http://api.example.com/v3/x",
+                "https://api.example.com:8443/v3/x",
+                "//evil",
+                r"/\evil",
+                r"\\evil",
+                "http:evil",
+                "https:x",
+                "https:/v3/x",
+                "javascript:alert(1)",
+                "data:,x",
+                "https://api.example.com@evil.example/v3/x",
+                "https://user@api.example.com/v3/x",
+                "https://api.example.com.evil.example/v3/x",
+                "/v33/x",
+                "/x",
+                "../../../x",
+                "https://api.example.com/v3/../x",
+                "https://api.example.com/v3/%2e%2e/x",
+                "https://api.example.com/other",
+                "/v3/ä",
+                " /v3/x y",
+                "///v3/x",
+                "/v3/x\ty",
+            ] {
+                assert_eq!(way.turn(target), None, "{target}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_target_of_a_link_is_turned_and_nothing_that_looks_like_one() {
+        way(|way| {
+            let own = "https://api.example.com/v3";
+            for (value, expected) in [
+                (
+                    format!("<{own}/a?p=1,2>; rel=\"next\", <{own}/b>; rel=last"),
+                    "<DOOR/a?p=1,2>; rel=\"next\", <DOOR/b>; rel=last".to_owned(),
+                ),
+                (
+                    format!("<https://evil.example/>; rel=next, < {own}/b >; rel=x"),
+                    "<https://evil.example/>; rel=next, <DOOR/b>; rel=x".to_owned(),
+                ),
+                (
+                    format!("</v3/a>; title=\"<{own}/b>, \\\"<{own}/c>\"; rel=x"),
+                    format!("<DOOR/a>; title=\"<{own}/b>, \\\"<{own}/c>\"; rel=x"),
+                ),
+                (format!("<{own}/a"), format!("<{own}/a")),
+                ("none, at \\all\\".to_owned(), "none, at \\all\\".to_owned()),
+            ] {
+                assert_eq!(way.turn_links(&value), expected.replace("DOOR", "http://127.0.0.1:7080/github"), "{value}");
+            }
+        });
+    }
+
+    #[test]
+    fn strings_are_turned_where_a_pointer_leads_and_every_other_byte_stays() {
+        let pointers: Vec<Pointer> = ["/url", "/items/*/html_url", "/items/1/n", "/a~1b/*", "/deep/*/*/u"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        way(|way| {
+            let own = "https://api.example.com/v3";
+            let text = format!(
+                "\u{20}{{ \"items\" : [ {{\"html_url\":\"{own}/1\" ,\"n\":\"{own}/n\"}},\n{{\"html_url\" : \"https:\\/\\/api.example.com/v3/\\u00322\",\"n\":\"{own}/n\"}}, 7, null], \
+                 \"url\":\"{own}/u\",\"\\u0075rl\":\"{own}/v\", \"a/b\":{{\"x\":\"{own}/x\",\"y\":1.50e2}}, \"other\":\"{own}/o\", \"deep\":[[{{\"u\":\"/v3/relative\"}}]] }}\n"
+            );
+            let turned = splice(text.as_bytes(), &pointers, way).unwrap();
+            let door = "http://127.0.0.1:7080/github";
+            let expected = text
+                .replace(&format!("\"html_url\":\"{own}/1\""), &format!("\"html_url\":\"{door}/1\""))
+                .replace("https:\\/\\/api.example.com/v3/\\u00322", &format!("{door}/22"))
+                .replace(&format!("22\",\"n\":\"{own}"), &format!("22\",\"n\":\"{door}"))
+                .replace(&format!("{own}/u"), &format!("{door}/u"))
+                .replace(&format!("{own}/v"), &format!("{door}/v"))
+                .replace(&format!("{own}/x"), &format!("{door}/x"));
+            assert_eq!(String::from_utf8(turned).unwrap(), expected);
+            for same in
+                ["{\"url\":\"https://evil.example/\"}", "{\"url\":\"u\"}", "[]", "{\"url\":", "\"x\"", "", "{} {}"]
+            {
+                assert_eq!(splice(same.as_bytes(), &pointers, way), None, "{same}");
+            }
+        });
     }
 }

@@ -181,7 +181,7 @@ impl Probes {
             && let Some(symbol) = probe.way.symbol(text, place)
         {
             place += 1;
-            if symbol.is_ascii_alphanumeric() || b"-._".contains(&symbol) {
+            if symbol.is_ascii_alphanumeric() {
                 probe = probe.with(symbol);
                 continue;
             }
@@ -192,7 +192,7 @@ impl Probes {
                 let longer = escape.bytes().iter().copied().fold(probe, Probe::with);
                 if longer.length >= ENOUGH { self.push(longer) } else { self.grow(longer, text, place) }
             }
-            for twin in probe.way.twin(symbol) {
+            if let Some(twin) = probe.way.twin(symbol) {
                 self.grow(probe.with(twin), text, place);
             }
             probe = probe.with(symbol);
@@ -204,6 +204,128 @@ impl Probes {
         let same = |known: &Probe| known.bytes() == probe.bytes() && known.text == probe.text && known.way == probe.way;
         if !self.found.iter().any(same) {
             self.found.push(probe);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// So many ways to write a secret, with what stands around it where that matters.
+    const WRITTEN: usize = 16;
+
+    fn each(bytes: &[u8], escape: impl Fn(u8) -> String) -> String {
+        bytes.iter().map(|byte| escape(*byte)).collect()
+    }
+
+    fn needed(bytes: &[u8], escape: impl Fn(u8) -> String) -> String {
+        each(bytes, |byte| if byte.is_ascii_alphanumeric() { char::from(byte).into() } else { escape(byte) })
+    }
+
+    fn json(text: &[u8]) -> String {
+        let quoted = serde_json::to_string(std::str::from_utf8(text).unwrap()).unwrap();
+        quoted[1..quoted.len() - 1].to_owned()
+    }
+
+    fn written(secret: &[u8], how: usize, before: &[u8], behind: &[u8]) -> String {
+        let among = [before, secret, behind].concat();
+        match how {
+            0 => String::from_utf8(secret.to_vec()).unwrap(),
+            1 => each(secret, |byte| format!("%{byte:02x}")),
+            2 => each(secret, |byte| format!("%{byte:02X}")),
+            3 => needed(secret, |byte| format!("%{byte:02x}")),
+            4 => needed(secret, |byte| format!("%{byte:02X}")),
+            5 => hex::encode(secret),
+            6 => hex::encode_upper(secret),
+            7 => STANDARD.encode(among),
+            8 => URL_SAFE_NO_PAD.encode(among),
+            9 => json(secret),
+            10 => json(secret).replace('/', "\\/"),
+            11 => each(secret, |byte| format!("\\u{byte:04x}")),
+            12 => needed(secret, |byte| format!("\\u{byte:04X}")),
+            13 => STANDARD.encode(among).replace('/', "\\/"),
+            14 => needed(STANDARD.encode(among).as_bytes(), |byte| format!("%{byte:02X}")),
+            _ => needed(secret, |byte| if byte == b'/' { "\\/".to_owned() } else { format!("%{byte:02x}") }),
+        }
+    }
+
+    fn found(secret: &[u8], basic: bool, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        Spellings::of(Secret::new(secret), basic).search(text, true, |range| found.push(range));
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_is_found_however_it_is_written(
+            secret in "[!-~]{9,60}", how in 0..WRITTEN, before in "[ -~]{0,3}", behind in "[ -~]{0,3}",
+            left in "[a-z %\\\\]{0,90}", right in "[a-z %]{0,90}",
+        ) {
+            let spelled = written(secret.as_bytes(), how, before.as_bytes(), behind.as_bytes());
+            let text = format!("{left}\n{spelled}\n{right}");
+            let found = found(secret.as_bytes(), false, text.as_bytes());
+            let covered = found.iter().any(|range| {
+                // What is a neighbour's in part stays.
+                let slack = if matches!(how, 7 | 8 | 13 | 14) { 24 } else { 0 };
+                range.start <= left.len() + 1 + slack && range.end + slack > left.len() + spelled.len()
+            });
+            prop_assert!(covered, "{how}: {spelled} in {text}: {found:?}");
+        }
+
+        #[test]
+        fn nothing_is_found_where_the_secret_is_not(text in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert_eq!(found(b"Xq7$kk/2+\"pP\\9", false, &text), []);
+        }
+    }
+
+    #[test]
+    fn the_pair_behind_basic_and_its_password_are_found_too() {
+        let secret = STANDARD.encode("octo:correct horse");
+        for shown in [
+            "octo:correct horse",
+            "correct horse",
+            "correct%20horse",
+            "correct\\u0020horse",
+            "636f727265637420686f727365",
+        ] {
+            assert_eq!(
+                found(secret.as_bytes(), true, format!("<{shown}>").as_bytes()),
+                [1..shown.len() + 1],
+                "{shown}"
+            );
+            assert_eq!(found(secret.as_bytes(), false, format!("<{shown}>").as_bytes()), [], "{shown}");
+        }
+        for inner in ["x:correct horse", "octo:correct horse"] {
+            assert_eq!(found(secret.as_bytes(), true, STANDARD.encode(inner).as_bytes()).len(), 1, "{inner}");
+        }
+        assert_eq!(found(STANDARD.encode("a:b").as_bytes(), true, b"a:b of a tab:b"), []);
+    }
+
+    #[test]
+    fn only_what_may_be_a_beginning_is_held_back() {
+        let mut spellings = Spellings::of(Secret::new("hunter2-hunter2"), false);
+        let mut held = |text: &str| text.len() - spellings.search(text.as_bytes(), false, |_| {});
+        for (text, expected) in [
+            ("data: fine\n\n", 0),
+            ("a hun", 3),
+            ("a hunter2-hunter", 14),
+            ("a hunter3", 0),
+            ("x\\", 1),
+            ("x\\n", 0),
+            ("%6", 2),
+            ("%68%7", 5),
+            ("%68%74", 0),
+            ("hunter2-hunter2", 0),
+            ("hunter2-hunter2h", 1),
+            ("aHVudGVyMi1o", 12),
+            ("6875", 4),
+        ] {
+            assert_eq!(held(text), expected, "{text}");
         }
     }
 }
