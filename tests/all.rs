@@ -1,6 +1,13 @@
 //! Every test in one binary: it links once.
 
 #[cfg(test)]
+mod attacks {
+    mod echo;
+    mod links;
+    mod mirror;
+}
+
+#[cfg(test)]
 mod doors {
     mod identify;
 }

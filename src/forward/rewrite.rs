@@ -147,11 +147,11 @@ impl<'a> Way<'a> {
 }
 
 /// The port that is meant, be it written or not.
-fn port(uri: &Uri<String>) -> Option<&str> {
+fn port(uri: &Uri<String>) -> &str {
     let written =
         uri.authority().and_then(|authority| Some(authority.port()?.as_str())).filter(|port| !port.is_empty());
     let usual = if uri.scheme().as_str().eq_ignore_ascii_case("http") { "80" } else { "443" };
-    Some(written.unwrap_or(usual))
+    written.unwrap_or(usual)
 }
 
 /// The text with those strings turned, if there are any; every other byte stays as it was.

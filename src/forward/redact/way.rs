@@ -59,7 +59,7 @@ impl Way {
             }
             Self::Hex => {
                 let byte = *text.get(place / 2)?;
-                Some(hex_digit(if place % 2 == 0 { byte >> 4 } else { byte & 15 }))
+                Some(hex_digit(if place.is_multiple_of(2) { byte >> 4 } else { byte & 15 }, b'a'))
             }
         }
     }
@@ -130,23 +130,21 @@ impl Escape {
     }
 }
 
-/// Every way to escape a byte. Those with a letter among their digits come in both cases.
+/// Every way to escape a byte, with small digits and with capital ones.
 pub(super) fn escapes(byte: u8) -> impl Iterator<Item = Escape> {
-    let (high, low) = (hex_digit(byte >> 4), hex_digit(byte & 15));
-    let percent = Escape { bytes: [b'%', high, low, 0, 0, 0], length: 3 };
-    let unicode = Escape { bytes: [b'\\', b'u', b'0', b'0', high, low], length: 6 };
-    let short = Escape { bytes: [b'\\', byte, 0, 0, 0, 0], length: 2 };
-    let upper = |Escape { bytes: [a, b, digits @ ..], length }: Escape| {
-        let [c, d, e, f] = digits.map(|digit| digit.to_ascii_uppercase());
-        let b = if a == b'%' { b.to_ascii_uppercase() } else { b };
-        Escape { bytes: [a, b, c, d, e, f], length }
-    };
+    let [small, capital] = [b'a', b'A'].map(|ten| {
+        let (high, low) = (hex_digit(byte >> 4, ten), hex_digit(byte & 15, ten));
+        let percent = Escape { bytes: [b'%', high, low, 0, 0, 0], length: 3 };
+        let unicode = Escape { bytes: [b'\\', b'u', b'0', b'0', high, low], length: 6 };
+        [percent, unicode]
+    });
     let has_short = matches!(byte, b'"' | b'\'' | b'/' | b'\\');
-    [percent, upper(percent), unicode, upper(unicode)].into_iter().chain(has_short.then_some(short))
+    let short = has_short.then_some(Escape { bytes: [b'\\', byte, 0, 0, 0, 0], length: 2 });
+    small.into_iter().chain(capital).chain(short)
 }
 
-fn hex_digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' + (value - 10) }
+fn hex_digit(value: u8, ten: u8) -> u8 {
+    if value < 10 { b'0' + value } else { ten + (value - 10) }
 }
 
 #[cfg(test)]
