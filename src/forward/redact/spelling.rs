@@ -279,7 +279,7 @@ mod tests {
 
         #[test]
         fn nothing_is_found_where_the_secret_is_not(text in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert_eq!(found(b"Xq7$kk/2+\"pP\\9", false, &text), Vec::new());
+            prop_assert!(found(b"Xq7$kk/2+\"pP\\9", false, &text).is_empty());
         }
     }
 
@@ -298,12 +298,12 @@ mod tests {
                 [1..shown.len() + 1],
                 "{shown}"
             );
-            assert_eq!(found(secret.as_bytes(), false, format!("<{shown}>").as_bytes()), Vec::new(), "{shown}");
+            assert!(found(secret.as_bytes(), false, format!("<{shown}>").as_bytes()).is_empty(), "{shown}");
         }
         for inner in ["x:correct horse", "octo:correct horse"] {
             assert_eq!(found(secret.as_bytes(), true, STANDARD.encode(inner).as_bytes()).len(), 1, "{inner}");
         }
-        assert_eq!(found(STANDARD.encode("a:b").as_bytes(), true, b"a:b of a tab:b"), Vec::new());
+        assert!(found(STANDARD.encode("a:b").as_bytes(), true, b"a:b of a tab:b").is_empty());
     }
 
     #[test]
