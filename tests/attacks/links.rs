@@ -23,7 +23,7 @@ fn post(path: &str) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_redirect_is_handed_back_and_never_followed() {
     let strangers: Arc<Mutex<Vec<String>>> = Arc::default();
     let stranger = serve(Arc::new(|_| whole("", b"stolen")), strangers.clone(), Arc::new(Semaphore::new(0))).await;
@@ -136,7 +136,7 @@ async fn strings_that_the_catalog_names_are_rewritten_and_every_other_byte_stays
     }
     for path in ["/text", "/broken", "/long", "/long-in-chunks"] {
         let answer = mirror.get(path).await;
-        let expected = if path == "/broken" { &own[1..] } else { own.as_str() };
+        let expected = if path == "/broken" { own.strip_prefix('{').unwrap() } else { own.as_str() };
         assert!(answer.is_whole && answer.text().starts_with(expected), "{path}: {}", answer.head);
         assert_eq!(answer.text().trim_end().len(), expected.trim_end().len(), "{path}");
         assert_eq!(answer.header("etag"), Some("\"1\""), "{path}");
@@ -153,7 +153,7 @@ fn a_credential_goes_to_a_plain_address_only_where_that_is_said() {
     let text = "[listen]\nagent = \"127.0.0.1:0\"\n[agents.a]\nidentify = [{ peer = { uid = 1 } }]\ntools = [\"t\"]\n\
          [tools.t]\nupstream = \"http://127.0.0.1:1\"\ncatalog = \"t.toml\"\nissuer = \"i\"\nnetworks = [\"127.0.0.0/8\"]\n\
          [issuers.i]\nkind = \"jwt\"\n";
-    let refused = Config::parse(text, Path::new("/")).err().expect("plain HTTP is refused").to_string();
+    let refused = Config::parse(text, Path::new("/")).expect_err("plain HTTP is refused").to_string();
     assert!(refused.contains("plaintext"), "{refused}");
     Config::parse(&text.replace("networks", "plaintext = true\nnetworks"), Path::new("/")).unwrap();
 }

@@ -32,7 +32,7 @@ pub struct Lender {
     pub secret: &'static str,
     pub prefix: &'static str,
     pub lifetime: Lifetime,
-    revoked: AtomicUsize,
+    pub revoked: AtomicUsize,
 }
 
 pub struct Mirror {

@@ -229,7 +229,7 @@ mod tests {
 
     fn json(text: &[u8]) -> String {
         let quoted = serde_json::to_string(std::str::from_utf8(text).unwrap()).unwrap();
-        quoted[1..quoted.len() - 1].to_owned()
+        quoted.strip_prefix('"').unwrap().strip_suffix('"').unwrap().to_owned()
     }
 
     fn written(secret: &[u8], how: usize, before: &[u8], behind: &[u8]) -> String {
@@ -293,11 +293,8 @@ mod tests {
             "correct\\u0020horse",
             "636f727265637420686f727365",
         ] {
-            assert_eq!(
-                found(secret.as_bytes(), true, format!("<{shown}>").as_bytes()),
-                [1..shown.len() + 1],
-                "{shown}"
-            );
+            let pair = found(secret.as_bytes(), true, format!("<{shown}>").as_bytes());
+            assert!(pair.len() == 1 && pair[0] == (1..shown.len() + 1), "{shown}: {pair:?}");
             assert!(found(secret.as_bytes(), false, format!("<{shown}>").as_bytes()).is_empty(), "{shown}");
         }
         for inner in ["x:correct horse", "octo:correct horse"] {
