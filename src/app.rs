@@ -215,7 +215,7 @@ fn configured_issuers(config: &Config, now: Timestamp) -> Result<(ByName, Vec<Ar
         let issuer: Arc<dyn Issuer> = match kind {
             IssuerKind::None => Arc::new(NoCredential),
             IssuerKind::Static { secret, header, prefix } => {
-                Arc::new(StaticSecret::new(&secrets::secret(secret)?, header.clone(), prefix.clone()))
+                Arc::new(StaticSecret::new(&secrets::lent(secret)?, header.clone(), prefix.clone()))
             }
             IssuerKind::Jwt { issuer, audience, header, rotate } => {
                 let usual = Schedule::default();

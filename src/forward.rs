@@ -4,31 +4,39 @@ mod address;
 mod answer;
 mod client;
 mod connect;
+mod decode;
 mod egress;
 #[cfg(test)]
 mod fake_tool;
 mod header_names;
 mod headers;
+mod redact;
 mod request;
+mod rewrite;
 mod tunnel;
 mod wire;
 
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
-use http::header::{CONNECTION, CONTENT_ENCODING, HeaderValue, UPGRADE};
-use http::{Request, Response, response};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 pub use self::answer::AnswerBody;
+use self::answer::{drop_validators, has_validators};
 pub use self::client::{Error as UpstreamError, HyperUpstream};
 pub use self::connect::{Dial, Resolver, tls};
+use self::decode::{Decoding, decode};
 pub use self::egress::is_listed;
 pub use self::headers::{Unclear, forbidden, forbidden_answer};
+use self::redact::{Redacting, Redactor};
 use self::request::FaultCell;
 pub use self::request::{Fault, RequestBody};
+use self::rewrite::{rewrite_body, rewrite_head};
+use self::tunnel::{Sides, WEBSOCKET, relay, switched};
 use crate::model::{BoxFuture, Call, Ending, Payload, Placement, Secret, Tally, Tool};
 use crate::revoke::{Lease, Leased, cut};
 
@@ -42,6 +50,9 @@ pub trait Upstream: Send + Sync {
         request: Request<RequestBody>,
     ) -> BoxFuture<'_, Result<Response<AnswerBody>, UpstreamError>>;
 }
+
+/// The body of an answer on its way back: decoded, and without the credential.
+pub type PassedBody = Redacting<Decoding<AnswerBody>>;
 
 /// Why there is no answer. The call's ending says so, too.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +72,7 @@ pub enum Error {
     /// The body that streamed to the tool had to be broken off.
     #[error(transparent)]
     Body(Fault),
-    /// The answer is encoded although none was asked for, so its content cannot be seen.
+    /// The answer is encoded in a way that was not asked for and is not decoded, so its content cannot be seen.
     #[error("the answer is encoded as `{0}`, which was not asked for")]
     Encoded(String),
     /// The secret does not fit into the header it goes into.
@@ -85,7 +96,7 @@ pub fn keep_what_passes(call: &mut Call) -> Result<(), Unclear> {
 /// What comes behind an answer's head.
 pub enum Behind {
     /// Its body, with the lease in it.
-    Body(Box<Leased<AnswerBody>>),
+    Body(Box<Leased<PassedBody>>),
     /// A tunnel, which holds the lease by itself.
     Tunnel,
 }
@@ -96,48 +107,87 @@ pub async fn forward(
     mut lease: Lease,
     hung_up: impl Future<Output = ()>,
 ) -> Result<Response<Behind>, Error> {
-    let tool = lease.call().tool.clone();
-    let deadline = Instant::now() + tool.max_call;
-    let Outgoing { request, agent, fault } = outgoing(&mut lease).inspect_err(|error| lease.fail(error))?;
+    let deadline = Instant::now() + lease.call().tool.max_call;
+    let over = lease.over();
     let answer = tokio::select! {
         biased;
-        answer = upstream.send(&tool, request) => answer.map_err(|error| agents_fault(&fault).unwrap_or(Error::Upstream(error))),
+        answer = call(upstream, &mut lease) => answer,
         () = hung_up => Err(Error::Abandoned),
-        ending = cut(deadline, lease.over()) => Err(if ending == Ending::Expired { Error::Late } else { Error::Cut(ending) }),
+        ending = cut(deadline, over) => Err(if ending == Ending::Expired { Error::Late } else { Error::Cut(ending) }),
     };
-    let (head, body) = answer.and_then(readable).inspect_err(|error| end_as(&mut lease, error))?.into_parts();
-    match (body, agent) {
-        (AnswerBody::Tunnel(tool), Some(agent)) => tunnelled(lease, &head, (agent, tool), deadline),
-        (body, _) => {
-            let mut answer =
-                Response::new(Behind::Body(Box::new(Leased::new(lease, head.status.as_u16(), body, deadline))));
-            *answer.status_mut() = head.status;
-            *answer.headers_mut() = headers::incoming(&head.headers, &tool.answer_headers);
-            Ok(answer)
+    let answer = answer.inspect_err(|error| end_as(&mut lease, error))?;
+    let status = answer.status().as_u16();
+    Ok(answer.map(|came| match came {
+        Came::Body(body) => Behind::Body(Box::new(Leased::new(lease, status, body, deadline))),
+        Came::Tunnel(sides) => {
+            tokio::spawn(relay(lease, sides, deadline));
+            Behind::Tunnel
         }
+    }))
+}
+
+/// What came behind an answer's head.
+enum Came {
+    Body(PassedBody),
+    Tunnel(Sides),
+}
+
+/// There and back: the one request goes out; its answer is decoded, rid of the credential, and its links lead to the door.
+async fn call(upstream: &dyn Upstream, lease: &mut Lease) -> Result<Response<Came>, Error> {
+    let tool = lease.call().tool.clone();
+    let Outgoing { request, agent, fault } = outgoing(lease)?;
+    let answer = upstream.send(&tool, request).await;
+    let answer = answer.map_err(|error| agents_fault(fault.as_ref()).unwrap_or(Error::Upstream(error)))?;
+    let lent = lease.head_came();
+    let mut redactor = lent.and_then(|(secret, placement)| Redactor::new(secret, &placement, lease.echo()));
+    let answer = match opened(answer, agent) {
+        Ok((headers, agent, tool)) => {
+            let headers = switched(&lease.call().headers, &headers)?;
+            let sides = Sides { agent, tool, redactor };
+            return Ok(answer_of(StatusCode::SWITCHING_PROTOCOLS, headers, Came::Tunnel(sides)));
+        }
+        Err(answer) => answer,
+    };
+    let (mut head, body) = decode(answer)?.into_parts();
+    head.headers = headers::incoming(&head.headers, &tool.answer_headers);
+    if let Some(redactor) = &mut redactor {
+        redactor.mask_head(&mut head.headers);
+    }
+    rewrite_head(lease.call(), &mut head.headers);
+    let mut body = Redacting::new(body, redactor);
+    rewrite_body(lease.call(), &mut head.headers, &mut body)
+        .await
+        .map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+    if has_validators(&head.headers) {
+        body.look_ahead().await;
+        if body.has_echoed() {
+            drop_validators(&mut head.headers);
+        }
+    }
+    Ok(answer_of(head.status, head.headers, Came::Body(body)))
+}
+
+/// Both sides of a tunnel, and the tool's answer to the handshake, if one was asked for and given.
+fn opened(
+    answer: Response<AnswerBody>,
+    agent: Option<OnUpgrade>,
+) -> Result<(HeaderMap, OnUpgrade, OnUpgrade), Response<AnswerBody>> {
+    let (head, body) = answer.into_parts();
+    match (body, agent) {
+        (AnswerBody::Tunnel(tool), Some(agent)) => Ok((head.headers, agent, tool)),
+        (body, _) => Err(Response::from_parts(head, body)),
     }
 }
 
-/// The tool has switched protocols: from here on the tunnel holds the lease.
-fn tunnelled(
-    mut lease: Lease,
-    head: &response::Parts,
-    (agent, tool): (OnUpgrade, OnUpgrade),
-    deadline: Instant,
-) -> Result<Response<Behind>, Error> {
-    let headers = tunnel::switched(&lease.call().headers, head)
-        .map_err(Error::from)
-        .inspect_err(|error| end_as(&mut lease, error))?;
-    tokio::spawn(tunnel::relay(lease, agent, tool, deadline));
-    let mut answer = Response::new(Behind::Tunnel);
-    *answer.status_mut() = head.status;
-    *answer.headers_mut() = headers;
-    Ok(answer)
+fn answer_of(status: StatusCode, headers: HeaderMap, came: Came) -> Response<Came> {
+    let mut answer = Response::new(came);
+    (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+    answer
 }
 
 /// What broke a body that streamed, if it was the agent.
-fn agents_fault(fault: &Option<FaultCell>) -> Option<Error> {
-    let fault = fault.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+fn agents_fault(fault: Option<&FaultCell>) -> Option<Error> {
+    let fault = fault?.lock().unwrap_or_else(PoisonError::into_inner);
     fault.map(Error::Body)
 }
 
@@ -185,7 +235,7 @@ fn outgoing(lease: &mut Lease) -> Result<Outgoing, Error> {
         }
         Payload::Tunnel(agent) => {
             let headers = outgoing.request.headers_mut();
-            headers.insert(UPGRADE, tunnel::WEBSOCKET);
+            headers.insert(UPGRADE, WEBSOCKET);
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             outgoing.agent = Some(agent);
         }
@@ -204,18 +254,5 @@ fn place(secret: &Secret, placement: &Placement, request: &mut Request<RequestBo
             request.headers_mut().insert(name.clone(), value);
             Ok(())
         }
-    }
-}
-
-/// Refuses an answer whose content cannot be seen. We ask for `identity`; a tool may answer otherwise.
-fn readable(answer: Response<AnswerBody>) -> Result<Response<AnswerBody>, Error> {
-    let coding = answer
-        .headers()
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    match coding {
-        Some(coding) => Err(Error::Encoded(coding.to_str().unwrap_or("?").chars().take(40).collect())),
-        None => Ok(answer),
     }
 }

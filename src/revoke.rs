@@ -1,5 +1,6 @@
 //! Step 6: a credential ends with its call, whatever becomes of the call.
 
+mod echo;
 mod leased;
 mod reaper;
 mod tunnel;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
+pub use self::echo::Echo;
 pub use self::leased::{Leased, cut};
 pub use self::reaper::Reaper;
 pub use self::tunnel::Tunnel;
@@ -36,7 +38,7 @@ impl Lease {
         open.minting();
         let rail = open.rail().clone();
         let debt = Debt { open, issuer, plan, state: State::Perhaps };
-        let live = Live { debt: Some(debt), outcome: Outcome::of(Ending::Abandoned), rail, reaper };
+        let live = Live { debt: Some(debt), outcome: Outcome::of(Ending::Abandoned), echo: None, rail, reaper };
         Self { call, scope, slot, lent: None, live }
     }
 
@@ -111,11 +113,22 @@ impl Lease {
     }
 
     /// The upstream's head has come: the task holds what it brings, and a credential that is checked once is ended.
-    fn head_came(mut self) -> (Slot, Live) {
+    /// Gives what was lent, so that it can be found in what comes back.
+    pub fn head_came(&mut self) -> Option<(Secret, Placement)> {
         let labels: &[Label] = &self.call.action.yields;
         self.slot.take_in(labels);
-        self.lent = None;
         self.live.head_came();
+        self.lent.take()
+    }
+
+    /// Where it is told that the tool said the credential back: a credential that is still lent is ended then.
+    pub fn echo(&mut self) -> Echo {
+        self.live.echo.get_or_insert_default().clone()
+    }
+
+    fn into_owed(mut self) -> (Slot, Live) {
+        drop(self.head_came());
+        self.live.listen();
         (self.slot, self.live)
     }
 }
@@ -124,6 +137,8 @@ impl Lease {
 struct Live {
     debt: Option<Debt>,
     outcome: Outcome,
+    /// Until it is heard.
+    echo: Option<Echo>,
     rail: Arc<Rail>,
     reaper: Arc<Reaper>,
 }
@@ -156,10 +171,22 @@ impl Live {
             Lifetime::End => {}
         }
     }
+
+    /// Ends a credential that was said back, whoever still needs it, and has that recorded.
+    fn listen(&mut self) {
+        if self.echo.take_if(|echo| echo.is_heard()).is_none() {
+            return;
+        }
+        let Some(debt) = &mut self.debt else { return };
+        tracing::warn!(call.id = %debt.open.call(), issuer = debt.plan.issuer, "the tool said the credential back");
+        self.outcome.echo = true;
+        self.reaper.end_credential(debt);
+    }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
+        self.listen();
         if let Some(debt) = self.debt.take() {
             let outcome = std::mem::replace(&mut self.outcome, Outcome::of(Ending::Abandoned));
             self.reaper.clone().end(debt, outcome);

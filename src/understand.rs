@@ -8,8 +8,9 @@ mod values;
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, Uri};
 
 use self::catalog::Matched;
 pub use self::catalog::{ActionSpec, Catalog, CatalogError, FactType, ToolCatalog};
@@ -79,6 +80,7 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
     if is_json {
         json::check(body).map_err(Error::Unclear)?;
     }
+    let door = door(&head.headers, &head.uri);
     let source =
         values::Values { target: &target, path: &matched.path, body: is_json.then_some(body), empty: body.is_empty() };
     let resource = matched.spec.resource(&source)?;
@@ -89,6 +91,7 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
         resource: format!("{}/{resource}", tool.name),
         arguments: matched.spec.arguments(&source)?,
         yields: matched.spec.yields.clone(),
+        rewrite: matched.spec.rewrite.clone(),
     };
     let details = matched.spec.details(&source)?;
     let intent = said_or_granted(&head.headers, &task, &action)?;
@@ -106,6 +109,7 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
         payload,
         content,
         details,
+        door,
         brought_credential: false,
         received_at: incoming.received_at,
     })
@@ -144,6 +148,13 @@ fn split_tool(target: &str) -> Result<(&str, &str), Error> {
     } else {
         Err(Error::Unclear("the path needs a slash behind the tool's name".to_owned()))
     }
+}
+
+/// As whom the agent addressed us (RFC 9110 §7.2): what it may be sent back to.
+fn door(headers: &HeaderMap, target: &Uri) -> String {
+    let named = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let named = target.authority().or(named.as_ref()).filter(|named| !named.as_str().contains('@'));
+    named.map_or_else(String::new, |named| format!("http://{named}"))
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Error> {

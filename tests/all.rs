@@ -9,6 +9,9 @@ mod attacks {
     mod tunnels;
     mod bench;
     mod program;
+    mod echo;
+    mod links;
+    mod mirror;
 }
 
 #[cfg(test)]

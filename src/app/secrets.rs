@@ -37,6 +37,16 @@ pub enum SecretError {
     /// There is nothing in it.
     #[error("the secret from {0} is empty")]
     Empty(String),
+    /// It could not be told from other words.
+    #[error(
+        "the secret from {from} has fewer than {least} bytes, so it could not be masked in answers; use a longer one"
+    )]
+    Short {
+        /// Where from.
+        from: String,
+        /// What it needs.
+        least: usize,
+    },
     /// It could be guessed.
     #[error("the token from {from}: {why}")]
     Weak {
@@ -82,11 +92,17 @@ fn described(from: &SecretFrom) -> String {
     }
 }
 
+/// Reads a secret that is lent to calls as it is. It has to be found in answers, among words that are none.
+pub(super) fn lent(from: &SecretFrom) -> Result<Secret, SecretError> {
+    let lent = secret(from)?;
+    if lent.is_short() { Err(SecretError::Short { from: described(from), least: Secret::SHORTEST }) } else { Ok(lent) }
+}
+
 /// Reads every other secret, so that `check` says what a start would.
 pub(super) fn check(config: &Config) -> Result<(), SecretError> {
     readers(config)?;
     config.issuers.values().try_for_each(|issuer| match issuer {
-        IssuerKind::Static { secret: from, .. } => secret(from).map(drop),
+        IssuerKind::Static { secret: from, .. } => lent(from).map(drop),
         IssuerKind::None | IssuerKind::Jwt { .. } => Ok(()),
     })
 }

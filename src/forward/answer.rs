@@ -5,13 +5,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::model::BoxError;
+
+/// Headers that are about the very bytes of a body.
+const VALIDATORS: [&str; 4] = ["etag", "content-digest", "repr-digest", "content-md5"];
 
 /// The body of an answer, as it streams in. Trailers are dropped (RFC 9110 §6.5.1 lets a recipient do so): nothing of
 /// an answer passes that was not in its head when that was checked.
@@ -56,6 +59,18 @@ impl Body for AnswerBody {
             Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
+}
+
+/// Takes out of a head what is about the very bytes of a body that is another now (RFC 9110 §8.8, RFC 9530, RFC 1864).
+pub(super) fn drop_validators(headers: &mut HeaderMap) {
+    for name in VALIDATORS {
+        headers.remove(name);
+    }
+}
+
+/// Whether there is anything of that kind.
+pub(super) fn has_validators(headers: &HeaderMap) -> bool {
+    VALIDATORS.iter().any(|name| headers.contains_key(*name))
 }
 
 /// Why an answer's head can be read in two ways, if it can (RFC 9112 §6.3, CWE-444). `upgrade`: switching protocols was

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderMap, HeaderValue, response};
+use http::{HeaderMap, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::client::Error;
+use super::redact::Redactor;
 use crate::model::{Ending, Tally};
 use crate::revoke::{Lease, Tunnel, cut};
 
@@ -32,17 +33,24 @@ pub(super) const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
+/// Both sides of a tunnel, and what masks the credential in what the tool says.
+pub(super) struct Sides {
+    pub(super) agent: OnUpgrade,
+    pub(super) tool: OnUpgrade,
+    pub(super) redactor: Option<Redactor>,
+}
+
 /// The head that the agent gets for a handshake the tool has agreed to; an error, if it has agreed to something else.
-pub(super) fn switched(asked: &HeaderMap, answer: &response::Parts) -> Result<HeaderMap, Error> {
+pub(super) fn switched(asked: &HeaderMap, answer: &HeaderMap) -> Result<HeaderMap, Error> {
     let wrong = |what: &str| Error::Protocol(format!("the tool's handshake is wrong: {what}"));
-    let upgrade = answer.headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let upgrade = answer.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if !upgrade {
         return Err(wrong("it switches to another protocol"));
     }
     let key = asked.get(SEC_WEBSOCKET_KEY).map_or(&b""[..], HeaderValue::as_bytes);
     let proof = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, JOINED.as_bytes()].concat());
     let proof = STANDARD.encode(proof);
-    if answer.headers.get(SEC_WEBSOCKET_ACCEPT).is_none_or(|accept| accept.as_bytes() != proof.as_bytes()) {
+    if answer.get(SEC_WEBSOCKET_ACCEPT).is_none_or(|accept| accept.as_bytes() != proof.as_bytes()) {
         return Err(wrong("its `Sec-WebSocket-Accept` does not answer the key"));
     }
     let mut head = HeaderMap::new();
@@ -51,7 +59,7 @@ pub(super) fn switched(asked: &HeaderMap, answer: &response::Parts) -> Result<He
     head.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(&proof).map_err(|_| wrong("its key"))?);
     let offered = asked.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
     let offered: Vec<&str> = offered.flat_map(|line| line.split(',')).map(str::trim).collect();
-    match answer.headers.get(SEC_WEBSOCKET_PROTOCOL) {
+    match answer.get(SEC_WEBSOCKET_PROTOCOL) {
         Some(chosen) if chosen.to_str().is_ok_and(|chosen| offered.contains(&chosen)) => {
             head.insert(SEC_WEBSOCKET_PROTOCOL, chosen.clone());
         }
@@ -62,11 +70,12 @@ pub(super) fn switched(asked: &HeaderMap, answer: &response::Parts) -> Result<He
 }
 
 /// Carries messages both ways until either side ends it, the call's time runs out or its task is over.
-pub(super) async fn relay(mut lease: Lease, agent: OnUpgrade, tool: OnUpgrade, deadline: Instant) {
+pub(super) async fn relay(mut lease: Lease, sides: Sides, deadline: Instant) {
+    let Sides { agent, tool, mut redactor } = sides;
     let most = lease.call().tool.max_body;
     let (sent, over) = (Tally::default(), lease.over());
     lease.sends(sent.clone());
-    let tunnel = Tunnel::new(lease);
+    let mut tunnel = Tunnel::new(lease);
     let opened = timeout(PATIENCE, async { Ok::<_, hyper::Error>((agent.await?, tool.await?)) }).await;
     let (agent, tool) = match opened {
         Ok(Ok((agent, tool))) => (socket(agent, Role::Server, most).await, socket(tool, Role::Client, most).await),
@@ -76,8 +85,12 @@ pub(super) async fn relay(mut lease: Lease, agent: OnUpgrade, tool: OnUpgrade, d
     let ((mut to_agent, from_agent), (mut to_tool, from_tool)) = (agent.split(), tool.split());
     let received = tunnel.received();
     let ended = tokio::select! {
-        ended = pass(from_agent, &mut to_tool, &sent) => ended.map_err(|error| (Ending::Abandoned, error)),
-        ended = pass(from_tool, &mut to_agent, &received) => ended.map_err(|error| (Ending::Failed, error)),
+        ended = pass(from_agent, &mut to_tool, &sent, Ok) => ended.map_err(|error| (Ending::Abandoned, error)),
+        ended = pass(from_tool, &mut to_agent, &received, |message| {
+            let masked = masked(redactor.as_mut(), message);
+            tunnel.listen();
+            masked
+        }) => ended.map_err(|error| (Ending::Failed, error)),
         ending = cut(deadline, over) => {
             let farewell = CloseFrame { code: CloseCode::Policy, reason: ending.name().into() };
             farewells(&mut to_agent, &mut to_tool, farewell).await;
@@ -110,15 +123,26 @@ async fn socket(upgraded: Upgraded, role: Role, most: usize) -> Socket {
     WebSocketStream::from_raw_socket(TokioIo::new(upgraded), role, Some(config)).await
 }
 
-/// Passes messages one way. Pings are answered on their own side and go no further. `Ok` is an orderly end.
+/// The message without the credential.
+fn masked(redactor: Option<&mut Redactor>, message: Message) -> Result<Message, SocketError> {
+    let Some(redactor) = redactor else { return Ok(message) };
+    let is_text = message.is_text();
+    let data = redactor.mask_whole(message.into_data());
+    Ok(if is_text { Message::Text(data.try_into()?) } else { Message::Binary(data) })
+}
+
+/// Passes messages one way, each as `look` leaves it. Pings are answered on their own side and go no further. `Ok` is an
+/// orderly end.
 async fn pass(
     mut from: SplitStream<Socket>,
     to: &mut SplitSink<Socket, Message>,
     tally: &Tally,
+    mut look: impl FnMut(Message) -> Result<Message, SocketError>,
 ) -> Result<(), SocketError> {
     while let Some(message) = from.next().await {
         match message? {
             message @ (Message::Text(_) | Message::Binary(_)) => {
+                let message = look(message)?;
                 tally.add(&message.clone().into_data());
                 to.send(message).await?;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Label;
+use super::{Label, Pointer};
 
 /// The action a call takes, read off the call itself.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Action {
     pub arguments: BTreeMap<Arc<str>, Argument>,
     /// Labels that its answer puts on the task.
     pub yields: Arc<[Label]>,
+    /// Strings of a JSON answer that are turned to the door where they lead to the tool.
+    pub rewrite: Arc<[Pointer]>,
 }
 
 impl Action {

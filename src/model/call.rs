@@ -49,6 +49,9 @@ pub struct Call {
     pub content: Content,
     /// What the catalog asks the issuer to narrow the credential to, with this call's own values filled in.
     pub details: BTreeMap<String, serde_json::Value>,
+    /// Scheme and authority as the agent addressed the door, which links in the answer are turned to; empty if it did
+    /// not say.
+    pub door: String,
     /// The agent sent a credential of its own along. It is not sent on; that it tried is recorded.
     pub brought_credential: bool,
     /// When it was read, its body included unless that streams.

@@ -10,6 +10,9 @@ use super::Digest;
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
+    /// Bytes that a secret needs to be told from other words, and so to be kept out of answers.
+    pub const SHORTEST: usize = 8;
+
     /// Takes the bytes over; the caller keeps no copy.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Zeroizing::new(bytes.into()))
@@ -18,6 +21,11 @@ impl Secret {
     /// SHA-256 over the bytes: what a secret is found by and compared with, without being kept.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.0)
+    }
+
+    /// Whether it has fewer bytes than it needs to be told from other words.
+    pub fn is_short(&self) -> bool {
+        self.0.len() < Self::SHORTEST
     }
 
     /// The only way out. `tests/architecture` holds the list of places that may call it.

@@ -57,7 +57,7 @@ impl<B: Body> Leased<B> {
     /// The head has come, with this body behind it; `deadline` bounds the whole call.
     pub fn new(lease: Lease, status: u16, body: B, deadline: Instant) -> Self {
         let over = lease.over();
-        let (slot, live) = lease.head_came();
+        let (slot, live) = lease.into_owed();
         let owed = Owed { live, slot, status, bytes: 0, digest: ring::digest::Context::new(&ring::digest::SHA256) };
         let mut state = State { owed: Some(owed), cut: None, waker: None };
         if body.is_end_stream() {
@@ -134,6 +134,7 @@ where
                 if let Some(owed) = &mut state.owed {
                     owed.bytes = owed.bytes.saturating_add(data.len() as u64);
                     owed.digest.update(&data);
+                    owed.live.listen();
                 }
                 if this.body.is_end_stream() {
                     state.end(Ending::Completed);
@@ -147,8 +148,12 @@ where
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                if let Some(owed) = &mut state.owed {
+                    owed.live.outcome.why = Some(error.to_string());
+                }
                 state.end(Ending::Failed);
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Pending => {
                 state.waker = Some(cx.waker().clone());

@@ -93,9 +93,9 @@ impl Reaper {
         }
     }
 
-    /// Starts to end a credential whose call goes on without it.
+    /// Starts to end a credential whose call goes on without it; once.
     pub(super) fn end_credential(self: &Arc<Self>, debt: &mut Debt) {
-        if !debt.issuer.can_revoke() {
+        if !debt.issuer.can_revoke() || !matches!(debt.state, State::Held(_)) {
             return;
         }
         let State::Held(handle) = std::mem::replace(&mut debt.state, State::Absent) else { return };

@@ -17,13 +17,18 @@ pub struct Tunnel {
 impl Tunnel {
     /// The tool has switched protocols: a credential that is checked once is ended.
     pub fn new(lease: Lease) -> Self {
-        let (slot, live) = lease.head_came();
+        let (slot, live) = lease.into_owed();
         Self { live, received: Tally::default(), _slot: slot }
     }
 
     /// Where what the tool sends is counted.
     pub fn received(&self) -> Tally {
         self.received.clone()
+    }
+
+    /// Ends a credential that the tool has said back.
+    pub fn listen(&mut self) {
+        self.live.listen();
     }
 
     /// It ended like this.

@@ -16,7 +16,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
 use super::{Answers, oauth, pages, reply, tasks};
-use crate::forward::{AnswerBody, Behind};
+use crate::forward::{Behind, PassedBody};
 use crate::mediate::{Mediator, Refusal, Refused, line, whole};
 use crate::mint::KeyRing;
 use crate::model::{BoxError, CallId, Clock, Code, Digest, Evidence, Incoming, Payload, Peer, Secret};
@@ -50,7 +50,7 @@ pub struct Gateway {
 /// The body of an answer at this door.
 pub enum GateBody {
     /// A tool's, with its lease.
-    Tool(Box<Leased<AnswerBody>>),
+    Tool(Box<Leased<PassedBody>>),
     /// Our own.
     Own(Full<Bytes>),
 }

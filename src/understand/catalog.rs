@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Error;
 use super::target::{self, Target};
 use super::values::{Place, Readable, Template, Values, argument, check, fill};
-use crate::model::{AgentName, Argument, BodyRule, Effect, Label, Tool};
+use crate::model::{AgentName, Argument, BodyRule, Effect, Label, NotAPointer, Pointer, Tool};
 
 /// Every tool's catalog, and which agent may call which tool.
 #[derive(Debug)]
@@ -107,6 +107,8 @@ pub struct ActionSpec {
     pub yields: Arc<[Label]>,
     /// How it takes what comes behind the head.
     pub body: BodyRule,
+    /// Strings of a JSON answer that are turned to the door where they lead to the tool.
+    pub rewrite: Arc<[Pointer]>,
     places: BTreeMap<Arc<str>, Place>,
     resource: Template,
     scope: BTreeMap<String, Value>,
@@ -159,7 +161,9 @@ impl ActionSpec {
         let mut labels: Vec<Label> = file.yields.into_iter().map(|entry| entry.label).collect();
         labels.sort_unstable();
         labels.dedup();
+        let rewrite = file.rewrite.iter().map(|at| at.parse().map_err(|why: NotAPointer| format!("`rewrite`: {why}")));
         Ok(Self {
+            rewrite: rewrite.collect::<Result<_, _>>()?,
             name: format!("{tool}/{name}").into(),
             effect: file.effect,
             facts,
@@ -245,6 +249,8 @@ struct ActionFile {
     body: BodyRule,
     #[serde(default)]
     yields: Vec<YieldFile>,
+    #[serde(default)]
+    rewrite: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -309,6 +315,10 @@ mod tests {
             assert!(problem(lines).contains("`match` has no `{nope}`"), "{lines}: {}", problem(lines));
         }
         assert!(problem("resource = \"{id}\"\nscope = { r = \"{\" }").contains("does not close it"));
+        assert_eq!(
+            problem("resource = \"{id}\"\nrewrite = [\"/url\", \"url\"]"),
+            "action `a`: `rewrite`: `url` is no JSON pointer such as `/url` or `/items/*/url`: it begins with `/`"
+        );
         assert_ne!(problem("resource = \"{id}\"\nfacts = { f = { at = \"path:id\", tpye = \"long\" } }"), "");
     }
 }

@@ -48,7 +48,7 @@ const HANDED_ON: &[(&str, &str, &[&str])] = &[
     ("mint", "record", RECORD_WORDS),
     ("mint", "record", &["Sealer"]),
     ("mint", "revoke", &["Lease", "Reaper"]),
-    ("forward", "revoke", &["Lease", "Leased", "Answer", "cut"]),
+    ("forward", "revoke", &["Lease", "Leased", "Answer", "Echo", "cut"]),
     ("revoke", "memory", &["Slot"]),
     ("revoke", "mint", &["Issuer", "Issuers", "IssuerError"]),
     ("revoke", "record", RECORD_WORDS),
@@ -86,7 +86,8 @@ const RECORD_WORDS: &[&str] = &[
 const SEAMS: &[&str] = &["Attestor", "Issuer", "Upstream", "Lineage", "Desk"];
 
 /// Same arguments, same answer: no async, clock, randomness, files, sockets, environment.
-const PURE: &[&str] = &["understand", "judge", "record::tiles", "record::entry", "forward::headers"];
+const PURE: &[&str] =
+    &["understand", "judge", "record::tiles", "record::entry", "forward::headers", "forward::redact::spelling"];
 
 /// What a pure module may not name, at or below these paths.
 const IMPURE: &[&str] = &[

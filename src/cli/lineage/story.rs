@@ -184,6 +184,9 @@ fn ending(story: &Story, out: &mut dyn Write) -> io::Result<()> {
         let digest = private(record, "answer_digest");
         writeln!(out, "  answer      {}, {} bytes, sha256 {digest}", answer.status, answer.bytes)?;
     }
+    if ended.echo {
+        writeln!(out, "                held the credential, which was masked")?;
+    }
     let why = ended.why.as_deref().map_or_else(String::new, |why| format!(": {}", plain(why)));
     writeln!(out, "  ending      {}{why}", ended.ending.name())
 }

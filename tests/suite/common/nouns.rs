@@ -81,6 +81,7 @@ pub fn call(caller: &Caller, task: &Arc<Task>, action: &str, resource: &str) -> 
             resource: format!("{of}/{resource}"),
             arguments: BTreeMap::new(),
             yields: Arc::new([]),
+            rewrite: Arc::new([]),
         },
         tool: tool(of),
         method: Method::GET,
@@ -89,6 +90,7 @@ pub fn call(caller: &Caller, task: &Arc<Task>, action: &str, resource: &str) -> 
         payload: Payload::Whole(Bytes::new()),
         content: Content::of(b""),
         details: BTreeMap::new(),
+        door: String::new(),
         brought_credential: false,
         received_at: at(0),
     }

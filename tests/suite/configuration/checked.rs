@@ -231,3 +231,16 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
         assert_eq!(folder.countersign(arguments).status.code(), Some(code), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_standing_secret_too_short_to_be_masked_is_refused() {
+    let folder = Folder::new();
+    let issuer = "kind = \"static\"\nsecret = { file = \"key.secret\" }";
+    folder.write("countersign.toml", &CONFIG.replace("kind = \"none\"", issuer), 0o644);
+    folder.write("key.secret", "hunter2\n", 0o600);
+    let (code, told) = folder.check();
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("key.secret` has fewer than 8 bytes"), "{told}");
+    folder.write("key.secret", "hunter22\n", 0o600);
+    assert_eq!(folder.check().0, Some(0));
+}
