@@ -49,6 +49,8 @@ pub enum Code {
     IssuerOvergrant,
     /// The sidecar is stopping.
     Draining,
+    /// The sidecar itself failed in this call.
+    Internal,
     /// The agent hung up before there was an answer. Never sent; only recorded.
     Abandoned,
 }
@@ -66,7 +68,7 @@ pub enum Decision {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RequestUnclear,
         Self::CallerUnproven,
         Self::Denied,
@@ -89,6 +91,7 @@ impl Code {
         Self::IssuerUnavailable,
         Self::IssuerOvergrant,
         Self::Draining,
+        Self::Internal,
         Self::Abandoned,
     ];
 
@@ -125,7 +128,8 @@ impl Code {
             | Self::RecordUnavailable
             | Self::IssuerUnavailable
             | Self::IssuerOvergrant
-            | Self::Draining => Decision::Unavailable,
+            | Self::Draining
+            | Self::Internal => Decision::Unavailable,
             Self::RequestUnclear
             | Self::CallerUnproven
             | Self::Denied
@@ -271,6 +275,12 @@ impl Code {
                 "The credential was ended unused; an operator narrows the issuer.",
             ),
             Self::Draining => ("draining", 503, "the sidecar is stopping", "Try again in a moment."),
+            Self::Internal => (
+                "internal",
+                500,
+                "the sidecar failed in this call",
+                "The call may have been carried out. Look before you send it again; an operator looks at the log.",
+            ),
             Self::Abandoned => (
                 "abandoned",
                 499,

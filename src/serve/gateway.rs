@@ -31,6 +31,9 @@ const BODY_WHOLE: Duration = Duration::from_secs(60);
 /// Bytes read of a body whose tool is not known.
 const SMALL: usize = 64 * 1024;
 
+/// The header that names a task by its token.
+const TASK: HeaderName = HeaderName::from_static("agent-task");
+
 /// The header every answer carries.
 const CALL: HeaderName = HeaderName::from_static("countersign-call");
 
@@ -59,7 +62,8 @@ pub enum GateBody {
 impl Answers for Gateway {
     type Body = GateBody;
 
-    async fn answer(&self, peer: Arc<Peer>, request: Request<Received>) -> Response<GateBody> {
+    async fn answer(&self, peer: Arc<Peer>, mut request: Request<Received>) -> Response<GateBody> {
+        hide_tokens(request.headers_mut());
         let id = CallId::new(self.clock.now(), self.random_bytes());
         let known = Known::of(id, &peer, &request);
         let mut answer = match self.route(id, peer, request).await {
@@ -128,7 +132,7 @@ impl Gateway {
         match answer {
             Ok(answer) => answer.map(|answer| answer.map(|body| GateBody::Tool(Box::new(body)))),
             // A panic ends the call's task; whatever it held was dropped, and so ended and recorded.
-            Err(_) => Err(Refused { why: Refusal::Door(Code::UpstreamFailed, String::new()), terse: true }),
+            Err(_) => Err(Refused { why: Refusal::Door(Code::Internal, String::new()), terse: true }),
         }
     }
 
@@ -170,6 +174,15 @@ impl Gateway {
     }
 }
 
+/// What proves the agent and its task is printed by nothing from here on.
+fn hide_tokens(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        if *name == AUTHORIZATION || *name == TASK {
+            value.set_sensitive(true);
+        }
+    }
+}
+
 /// The agent's own proof, and the task of a client that can only carry a URL (`http://TASK:TOKEN@…`).
 fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), Refusal> {
     let unclear = |why: &str| Refusal::Door(Code::RequestUnclear, why.to_owned());
@@ -198,7 +211,7 @@ fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), 
 }
 
 fn task_token(headers: &HeaderMap, basic: Option<Secret>) -> Result<Option<Digest>, Refusal> {
-    let named = headers.get("agent-task").map(|value| Digest::of(value.as_bytes()));
+    let named = headers.get(TASK).map(|value| Digest::of(value.as_bytes()));
     match (named, basic) {
         (Some(_), Some(_)) => {
             Err(Refusal::Door(Code::RequestUnclear, "name the task once, in `Agent-Task` or in the URL".to_owned()))
