@@ -132,7 +132,8 @@ impl From<StartError> for Failure {
             | StartError::Policy(_)
             | StartError::Secret(_)
             | StartError::File { .. } => Self::Usage(error.to_string()),
-            StartError::Key(_)
+            StartError::Conceal(_)
+            | StartError::Key(_)
             | StartError::Store(_)
             | StartError::Record(_)
             | StartError::Door { .. }

@@ -1,5 +1,6 @@
 //! The two doors: bound, carried, closed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,12 +11,12 @@ use ring::rand::SystemRandom;
 use tokio::runtime;
 use tokio::sync::watch;
 
-use super::{EachBetween, StartError, Walk, secrets};
+use super::{EachBetween, StartError, Walk};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
 use crate::mint::KeyRing;
-use crate::model::Clock;
+use crate::model::{Clock, Digest};
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
 use crate::serve::gateway::Gateway;
@@ -29,6 +30,8 @@ const DIAL: Duration = Duration::from_secs(5);
 pub(super) struct Inside {
     /// The keys it publishes.
     pub(super) rings: Vec<Arc<KeyRing>>,
+    /// Digests of the tokens of those who may read, by name.
+    pub(super) readers: BTreeMap<String, Digest>,
     /// Where the time comes from.
     pub(super) clock: Clock,
     /// Put before the way to the tools.
@@ -55,7 +58,8 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let dial =
         Dial { resolver: Resolver::system(), own: agent.into_iter().chain(admin).collect(), tls, patience: DIAL };
     let (stop, stopped) = watch::channel(false);
-    let shown = Admin::new(sources(config, walk, stopped.clone())?);
+    let hosts = host_names(admin, &[]);
+    let shown = Admin::new(hosts, sources(config, walk, inside.readers, stopped.clone()));
     let admin_door = tokio::spawn(serve(other, Arc::new(shown), walk.metrics.clone(), stopped.clone()));
     let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut workers = Vec::new();
@@ -99,16 +103,21 @@ fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     Mediator { identify, catalog, memory, policies, rail, issuers, reaper, upstream, metrics }
 }
 
-fn sources(config: &Config, walk: &Walk, stop: watch::Receiver<bool>) -> Result<Sources, StartError> {
+fn sources(
+    config: &Config,
+    walk: &Walk,
+    readers: BTreeMap<String, Digest>,
+    stop: watch::Receiver<bool>,
+) -> Sources {
     let path = config.lineage.path.clone();
-    Ok(Sources {
+    Sources {
         reader: Box::new(move || Reader::open(&path).map_err(|error| error.to_string())),
         rail: walk.rail.clone(),
         metrics: walk.metrics.clone(),
-        readers: secrets::readers(config)?,
+        readers,
         uid: rustix::process::geteuid().as_raw(),
         stop,
-    })
+    }
 }
 
 /// One thread with a runtime of its own: a call never moves between cores, which a shared runtime pays for.
