@@ -53,7 +53,7 @@ pub enum Error {
     #[error("the call was cut: {}", .0.name())]
     Cut(Ending),
     /// The answer is encoded although none was asked for, so its content cannot be seen.
-    #[error("the answer is encoded as `{0}`, which was not asked for")]
+    #[error("the answer is encoded in a way that was not asked for")]
     Encoded(String),
     /// The secret does not fit into the header it goes into.
     #[error("the credential holds bytes that no header can carry")]

@@ -87,7 +87,8 @@ pub fn conceal(config: &Config) -> Result<Environment, ConcealError> {
 fn handed_over(names: &BTreeSet<&str>) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Before Linux 6.3 there is no memory that cannot be run; some machines allow no other.
-    let memory = memfd_create("secrets", flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create("secrets", flags))?;
+    let memory =
+        memfd_create("secrets", flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create("secrets", flags))?;
     let mut file = File::from(memory);
     for name in names {
         let value = Zeroizing::new(env::var_os(name).unwrap_or_default().into_encoded_bytes());

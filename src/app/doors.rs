@@ -103,12 +103,7 @@ fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     Mediator { identify, catalog, memory, policies, rail, issuers, reaper, upstream, metrics }
 }
 
-fn sources(
-    config: &Config,
-    walk: &Walk,
-    readers: BTreeMap<String, Digest>,
-    stop: watch::Receiver<bool>,
-) -> Sources {
+fn sources(config: &Config, walk: &Walk, readers: BTreeMap<String, Digest>, stop: watch::Receiver<bool>) -> Sources {
     let path = config.lineage.path.clone();
     Sources {
         reader: Box::new(move || Reader::open(&path).map_err(|error| error.to_string())),

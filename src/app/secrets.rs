@@ -159,10 +159,7 @@ pub(super) fn proofs(
     let mut agents = BTreeMap::new();
     for agent in &config.agents {
         let all = |rules: &[Rule]| {
-            rules
-                .iter()
-                .map(|rule| attestor(&agent.name, rule, environment))
-                .collect::<Result<Vec<_>, SecretError>>()
+            rules.iter().map(|rule| attestor(&agent.name, rule, environment)).collect::<Result<Vec<_>, SecretError>>()
         };
         let proofs = AgentProofs { identify: all(&agent.identify)?, open_tasks: all(&agent.open_tasks)? };
         agents.insert(agent.name.clone(), proofs);
@@ -178,9 +175,9 @@ fn attestor(agent: &AgentName, rule: &Rule, environment: &Environment) -> Result
                 |why: crate::identify::WeakToken| SecretError::Weak { from: described(from), why: why.to_string() };
             Box::new(TokenRule::new(agent, &secret(from, environment)?).map_err(weak)?)
         }
-        Rule::All(rules) => {
-            Box::new(All::new(rules.iter().map(|rule| attestor(agent, rule, environment)).collect::<Result<Vec<_>, _>>()?))
-        }
+        Rule::All(rules) => Box::new(All::new(
+            rules.iter().map(|rule| attestor(agent, rule, environment)).collect::<Result<Vec<_>, _>>()?,
+        )),
     })
 }
 

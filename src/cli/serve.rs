@@ -9,7 +9,8 @@ use crate::app::{self, StartError};
 use crate::telemetry;
 
 pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
-    let filter = std::env::var("COUNTERSIGN_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = std::env::var_os("COUNTERSIGN_LOG").filter(|filter| !filter.is_empty());
+    let filter = filter.map_or_else(|| "info".to_owned(), |filter| filter.to_string_lossy().into_owned());
     telemetry::install(&filter, app::wall_clock())
         .map_err(|error| Failure::Usage(format!("`COUNTERSIGN_LOG`: {error}")))?;
     let (config, text) = super::read(path)?;

@@ -123,9 +123,8 @@ impl Issuer for JwtIssuer {
     fn mint<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
         Box::pin(async move {
             let expires_at = order.plan.expires_at.filter(|end| *end > order.now);
-            let expires_at = expires_at.ok_or_else(|| {
-                IssuerError::Refused("the call's time ran out before the token was signed".into())
-            })?;
+            let expires_at = expires_at
+                .ok_or_else(|| IssuerError::Refused("the call's time ran out before the token was signed".into()))?;
             let token = self.token(&order, expires_at)?;
             Ok(Credential {
                 secret: Secret::new(token),
@@ -142,7 +141,8 @@ impl Issuer for JwtIssuer {
 }
 
 fn encode(part: &impl Serialize, token: &mut String) -> Result<(), IssuerError> {
-    let json = serde_json::to_vec(part).map_err(|_| IssuerError::Refused("the token cannot be written as JSON".into()))?;
+    let json =
+        serde_json::to_vec(part).map_err(|_| IssuerError::Refused("the token cannot be written as JSON".into()))?;
     URL_SAFE_NO_PAD.encode_string(json, token);
     Ok(())
 }

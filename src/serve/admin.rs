@@ -80,7 +80,8 @@ fn strange(headers: &HeaderMap, hosts: &[String]) -> Option<&'static str> {
     if !hosts.is_empty() && !hosts.iter().any(|known| is(host, known)) {
         return Some("`Host` is none of this door's names\n");
     }
-    let own = headers.get_all(ORIGIN).iter().all(|origin| hosts.iter().any(|known| is(origin, &format!("http://{known}"))));
+    let own =
+        headers.get_all(ORIGIN).iter().all(|origin| hosts.iter().any(|known| is(origin, &format!("http://{known}"))));
     let site = headers.get_all("sec-fetch-site").iter().all(|site| is(site, "same-origin") || is(site, "none"));
     (!own || !site).then_some("this door is not for pages from elsewhere\n")
 }

@@ -281,3 +281,21 @@ impl Body for GateBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proves_an_agent_and_its_task_is_not_printed() {
+        let lines =
+            [("authorization", "Bearer CANARY"), ("Agent-Task", "CANARY"), ("agent-task", "CANARY"), ("a", "b")];
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value));
+        }
+        hide_tokens(&mut headers);
+        let printed = format!("{headers:?}");
+        assert!(!printed.contains("CANARY") && printed.contains("\"b\""), "{printed}");
+    }
+}

@@ -57,7 +57,7 @@ impl Levels {
         let ours: Targets = filter.parse().map_err(|_| wrong())?;
         let default = ours.default_level();
         // A word that is no level reads as a target, and would silence everything else.
-        if ours.iter().any(|(target, _)| !is_ours(target)) || (default.is_none() && ours.iter().next().is_none()) {
+        if filter.trim().is_empty() || ours.iter().any(|(target, _)| !is_ours(target)) {
             return Err(wrong());
         }
         Ok(Self { others: default.unwrap_or(LevelFilter::WARN).min(LevelFilter::WARN), ours })

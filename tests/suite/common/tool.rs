@@ -64,6 +64,11 @@ impl Tool {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Nothing was seen yet.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap().clear();
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Parts> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
