@@ -1,5 +1,6 @@
 //! The only place that names concrete types: from a configuration to doors that are open.
 
+mod conceal;
 mod doors;
 mod keys;
 mod load;
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime;
 
+pub use self::conceal::{ConcealError, Environment, conceal};
 pub use self::load::{Parts, load};
 pub use self::secrets::SecretError;
 use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
@@ -64,6 +66,9 @@ pub enum StartError {
     /// A secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The process cannot be hidden from others.
+    #[error(transparent)]
+    Conceal(#[from] ConcealError),
     /// The signing keys cannot be used.
     #[error(transparent)]
     Key(#[from] crate::mint::KeyError),
@@ -97,6 +102,8 @@ pub struct Seams {
     pub upstream: Option<EachBetween<dyn Upstream>>,
     /// Where the time comes from.
     pub clock: Option<Clock>,
+    /// Where `{ env = "…" }` secrets come from.
+    pub environment: Environment,
 }
 
 /// Puts something between the house and the real part.
@@ -140,9 +147,10 @@ pub fn wall_clock() -> Clock {
 /// Opens the doors. Runs on the current tokio runtime, which carries the admin door and the ends of credentials; calls
 /// are carried by threads of their own.
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
-    let Seams { issuers, lineage, upstream, clock } = seams;
+    let Seams { issuers, lineage, upstream, clock, environment } = seams;
     let clock = clock.unwrap_or_else(wall_clock);
-    let Parts { identify, catalog, policies, limits, chains, loaded, compiled: _ } = load(config, config_text)?;
+    let Parts { identify, catalog, policies, limits, chains, readers, loaded, compiled: _ } =
+        load(config, config_text, &environment)?;
     let (store, limbo, vkey) = open_store(config, clock.clone())?;
     let written: Arc<dyn Lineage> = store.clone();
     let lineage = match lineage {
@@ -160,7 +168,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     for (task, token) in limbo.tasks.iter().filter_map(restored) {
         memory.reopen(task, token, clock.now());
     }
-    let (mut by_name, rings) = configured_issuers(config, clock.now())?;
+    let (mut by_name, rings) = configured_issuers(config, &environment, clock.now())?;
     by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
     let sealer = Arc::new(Sealer::new(&keys::store_key(&config.keys)?)?);
     let issuers = Arc::new(Issuers::new(by_name, sealer.clone(), ISSUER));
@@ -170,7 +178,8 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
     let walk =
         Walk { identify, catalog, memory: memory.clone(), policies, rail, issuers, reaper: reaper.clone(), metrics };
-    let doors = doors::open(config, &walk, doors::Inside { rings, clock, pseudonym: pseudonym(&vkey), upstream })?;
+    let inside = doors::Inside { rings, readers, clock, pseudonym: pseudonym(&vkey), upstream };
+    let doors = doors::open(config, &walk, inside)?;
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })
 }
 
@@ -209,13 +218,17 @@ impl Running {
 type ByName = BTreeMap<Arc<str>, Arc<dyn Issuer>>;
 
 /// The issuers of a configuration, and the keys of those that sign.
-fn configured_issuers(config: &Config, now: Timestamp) -> Result<(ByName, Vec<Arc<KeyRing>>), StartError> {
+fn configured_issuers(
+    config: &Config,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<(ByName, Vec<Arc<KeyRing>>), StartError> {
     let (mut issuers, mut rings) = (ByName::new(), Vec::new());
     for (name, kind) in &config.issuers {
         let issuer: Arc<dyn Issuer> = match kind {
             IssuerKind::None => Arc::new(NoCredential),
             IssuerKind::Static { secret, header, prefix } => {
-                Arc::new(StaticSecret::new(&secrets::lent(secret)?, header.clone(), prefix.clone()))
+                Arc::new(StaticSecret::new(&secrets::lent(secret, environment)?, header.clone(), prefix.clone()))
             }
             IssuerKind::Jwt { issuer, audience, header, rotate } => {
                 let usual = Schedule::default();

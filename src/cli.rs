@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::app::StartError;
+use crate::app::{ConcealError, StartError};
 use crate::config::Config;
 
 /// A sidecar between an AI agent and its tools: every call is proven, judged, given one credential, and recorded.
@@ -131,8 +131,10 @@ impl From<StartError> for Failure {
             | StartError::Catalog { .. }
             | StartError::Policy(_)
             | StartError::Secret(_)
+            | StartError::Conceal(ConcealError::NotHandedOver)
             | StartError::File { .. } => Self::Usage(error.to_string()),
-            StartError::Key(_)
+            StartError::Conceal(ConcealError::Kernel { .. })
+            | StartError::Key(_)
             | StartError::Store(_)
             | StartError::Record(_)
             | StartError::Door { .. }

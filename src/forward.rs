@@ -73,7 +73,7 @@ pub enum Error {
     #[error(transparent)]
     Body(Fault),
     /// The answer is encoded in a way that was not asked for and is not decoded, so its content cannot be seen.
-    #[error("the answer is encoded as `{0}`, which was not asked for")]
+    #[error("the answer is encoded in a way that was not asked for")]
     Encoded(String),
     /// The secret does not fit into the header it goes into.
     #[error("the credential holds bytes that no header can carry")]

@@ -5,6 +5,7 @@ mod jwt;
 mod keys;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,15 +62,43 @@ pub struct Order<'a> {
     pub now: Timestamp,
 }
 
-/// Why an issuer did not do what it was asked. The text is for the log.
+/// Why an issuer did not do what it was asked. The text is for the log and the record.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
     /// It said no: nothing was minted, nothing was ended.
     #[error("the issuer refused: {0}")]
-    Refused(String),
+    Refused(Told),
     /// It did not say: it may have done it.
     #[error("the issuer did not answer clearly: {0}")]
-    Unclear(String),
+    Unclear(Told),
+}
+
+/// What is told of an issuer's answer: words of ours and a status. Its own words have no place here, since an issuer
+/// may quote in them the secret it was asked with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Told {
+    words: &'static str,
+    status: Option<u16>,
+}
+
+impl Told {
+    /// An answer over HTTP with this status.
+    pub fn status(words: &'static str, status: u16) -> Self {
+        Self { words, status: Some(status) }
+    }
+}
+
+impl From<&'static str> for Told {
+    fn from(words: &'static str) -> Self {
+        Self { words, status: None }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words)?;
+        self.status.map_or(Ok(()), |status| write!(f, " (status {status})"))
+    }
 }
 
 /// Every issuer, by the name it has in the configuration.

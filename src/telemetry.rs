@@ -1,9 +1,14 @@
 //! What is told to those who watch: logs as JSON lines, and counters for `/metrics`.
 
+mod line;
+mod log;
+
 use std::collections::BTreeMap;
 
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+pub use self::line::{LONGEST_LINE, LONGEST_VALUE};
+pub use self::log::{FilterError, install};
 use crate::model::Code;
 
 /// What is counted. Every series is made at start, so that none can be made by what an agent sends.
@@ -95,20 +100,4 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-/// Logs as JSON lines on standard error, at the levels that `filter` says (`info`, `countersign=debug` …).
-///
-/// JSON because it escapes what agents and upstreams write, so that no line can be forged.
-pub fn install(filter: &str) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .finish();
-    // A second subscriber in one process (tests) changes nothing.
-    let _ = tracing::subscriber::set_global_default(subscriber);
 }

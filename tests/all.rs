@@ -12,6 +12,9 @@ mod attacks {
     mod echo;
     mod links;
     mod mirror;
+    mod leakage;
+    mod local;
+    mod unprivileged;
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The two doors: bound, carried, closed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::sync::watch;
 
-use super::{EachBetween, StartError, Walk, secrets};
+use super::{EachBetween, StartError, Walk};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
 use crate::mint::KeyRing;
-use crate::model::Clock;
+use crate::model::{Clock, Digest};
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
 use crate::serve::gateway::Gateway;
@@ -39,6 +40,8 @@ const RESERVE: usize = 128;
 pub(super) struct Inside {
     /// The keys it publishes.
     pub(super) rings: Vec<Arc<KeyRing>>,
+    /// Digests of the tokens of those who may read, by name.
+    pub(super) readers: BTreeMap<String, Digest>,
     /// Where the time comes from.
     pub(super) clock: Clock,
     /// Our name in `Via`.
@@ -69,8 +72,9 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let own = agent.into_iter().chain(admin).collect();
     let dial = Dial { resolver: Resolver::system(), own, tls, patience: DIAL, via };
     let (stop, stopped) = watch::channel(false);
+    let hosts = host_names(admin, &[]);
     let shown = serve::Door {
-        answers: Arc::new(Admin::new(sources(config, walk, stopped.clone())?)),
+        answers: Arc::new(Admin::new(hosts, sources(config, walk, inside.readers, stopped.clone()))),
         places: Places::new(REVIEWERS),
         metrics: walk.metrics.clone(),
         stop: stopped.clone(),
@@ -123,16 +127,16 @@ fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     Mediator { identify, catalog, memory, policies, rail, issuers, reaper, upstream, metrics }
 }
 
-fn sources(config: &Config, walk: &Walk, stop: watch::Receiver<bool>) -> Result<Sources, StartError> {
+fn sources(config: &Config, walk: &Walk, readers: BTreeMap<String, Digest>, stop: watch::Receiver<bool>) -> Sources {
     let path = config.lineage.path.clone();
-    Ok(Sources {
+    Sources {
         reader: Box::new(move || Reader::open(&path).map_err(|error| error.to_string())),
         rail: walk.rail.clone(),
         metrics: walk.metrics.clone(),
-        readers: secrets::readers(config)?,
+        readers,
         uid: rustix::process::geteuid().as_raw(),
         stop,
-    })
+    }
 }
 
 /// How many connections agents may have: each may want another one to its tool, so there is a descriptor for both, and

@@ -34,7 +34,7 @@ fn kept(folder: &Path, name: &str, make: impl FnOnce() -> Option<Vec<u8>>) -> Re
     let at = |error| StartError::File { path: path.display().to_string(), error };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
     match super::secrets::private_file(&path) {
-        Ok(bytes) => Ok(Secret::new(bytes)),
+        Ok(bytes) => Ok(Secret::new(bytes.as_slice())),
         Err(super::SecretError::File { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
             let bytes = make().ok_or_else(|| StartError::Machine("the system gives no random bytes".to_owned()))?;
             write_private(&path, &bytes).map_err(at)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{StartError, secrets};
+use super::{Environment, StartError, secrets};
 use crate::config::Config;
 use crate::identify::Identify;
 use crate::judge::{ActionShape, AgentRules, AgentShape, Policies, Source, compile, schema};
@@ -25,6 +25,8 @@ pub struct Parts {
     pub limits: Vec<LimitRule>,
     /// How long a chain.
     pub chains: BTreeMap<AgentName, ChainRule>,
+    /// Digests of the tokens of those reviewers who may read, by name.
+    pub readers: BTreeMap<String, Digest>,
     /// The rules that the configuration's limits and intent keys became, in Cedar.
     pub compiled: String,
     /// All of it by digest, for the record.
@@ -32,9 +34,10 @@ pub struct Parts {
 }
 
 /// Reads and checks everything the configuration names: catalogs, policies, secrets.
-pub fn load(config: &Config, config_text: &str) -> Result<Parts, StartError> {
+pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Result<Parts, StartError> {
     let mut texts = BTreeMap::from([("config".to_owned(), config_text.to_owned())]);
-    secrets::check(config)?;
+    secrets::check(config, environment)?;
+    let readers = secrets::readers(config, environment)?;
     let catalogs = catalogs(config, &mut texts)?;
     let mut sources = policy_files(&config.policies, &mut texts)?;
     let compiled = compile(&rules(config));
@@ -52,11 +55,12 @@ pub fn load(config: &Config, config_text: &str) -> Result<Parts, StartError> {
     let allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>> =
         config.agents.iter().map(|agent| (agent.name.clone(), agent.tools.clone())).collect();
     Ok(Parts {
-        identify: Arc::new(Identify::new(secrets::proofs(config)?)),
+        identify: Arc::new(Identify::new(secrets::proofs(config, environment)?)),
         catalog: Arc::new(Catalog::new(catalogs, allowed)),
         policies: Arc::new(policies),
         limits: config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
         chains: config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
+        readers,
         compiled,
         loaded,
     })

@@ -1,10 +1,14 @@
 //! Secrets from where the configuration says they are. They are read here and nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::StartError;
+use zeroize::Zeroizing;
+
+use super::{Environment, StartError};
 use crate::config::{Agent, Config, IssuerKind, May, Rule, SecretFrom};
 use crate::identify::{AgentProofs, All, Attestor, TokenRule};
 use crate::model::{AgentName, Digest, Secret};
@@ -58,16 +62,14 @@ pub enum SecretError {
 }
 
 /// Reads a secret. A line end behind it is not part of it.
-pub(super) fn secret(from: &SecretFrom) -> Result<Secret, SecretError> {
+pub(super) fn secret(from: &SecretFrom, environment: &Environment) -> Result<Secret, SecretError> {
     let bytes = match from {
-        SecretFrom::Env(name) => {
-            std::env::var_os(name).ok_or_else(|| SecretError::Unset(name.clone()))?.into_encoded_bytes()
-        }
+        SecretFrom::Env(name) => environment.get(name).ok_or_else(|| SecretError::Unset(name.clone()))?,
         SecretFrom::File(path) => private_file(path)?,
         SecretFrom::Systemd(name) => {
             let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(SecretError::NoCredentials)?;
             let path = PathBuf::from(folder).join(name);
-            std::fs::read(&path).map_err(|error| SecretError::File { path: path.display().to_string(), error })?
+            File::open(&path).and_then(whole).map_err(unreadable(&path))?
         }
     };
     let end = bytes.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
@@ -75,13 +77,42 @@ pub(super) fn secret(from: &SecretFrom) -> Result<Secret, SecretError> {
     if end == 0 { Err(SecretError::Empty(described(from))) } else { Ok(secret) }
 }
 
-pub(super) fn private_file(path: &Path) -> Result<Vec<u8>, SecretError> {
-    let file = |error| SecretError::File { path: path.display().to_string(), error };
-    let mode = std::fs::metadata(path).map_err(file)?.mode() & 0o777;
+/// What is in a file that nobody but its owner can read: the very file whose mode was looked at.
+pub(super) fn private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let file = File::open(path).map_err(unreadable(path))?;
+    let mode = file.metadata().map_err(unreadable(path))?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(SecretError::Open { path: path.display().to_string(), mode });
     }
-    std::fs::read(path).map_err(file)
+    whole(file).map_err(unreadable(path))
+}
+
+/// The room is made first: a buffer that grows leaves copies behind.
+fn whole(mut file: File) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> SecretError {
+    let path = path.display().to_string();
+    move |error| SecretError::File { path: path.clone(), error }
+}
+
+/// The environment variables that hold secrets.
+pub(super) fn variables(config: &Config) -> BTreeSet<&str> {
+    let tokens = config.agents.iter().flat_map(|agent| agent.identify.iter().chain(&agent.open_tasks)).flat_map(tokens);
+    let reviewers = config.reviewers.values().map(|reviewer| &reviewer.token);
+    let issuers = config.issuers.values().filter_map(|issuer| match issuer {
+        IssuerKind::Static { secret, .. } => Some(secret),
+        IssuerKind::None | IssuerKind::Jwt { .. } => None,
+    });
+    let variables = tokens.chain(reviewers).chain(issuers).filter_map(|from| match from {
+        SecretFrom::Env(name) => Some(name.as_str()),
+        SecretFrom::File(_) | SecretFrom::Systemd(_) => None,
+    });
+    variables.collect()
 }
 
 fn described(from: &SecretFrom) -> String {
@@ -93,26 +124,25 @@ fn described(from: &SecretFrom) -> String {
 }
 
 /// Reads a secret that is lent to calls as it is. It has to be found in answers, among words that are none.
-pub(super) fn lent(from: &SecretFrom) -> Result<Secret, SecretError> {
-    let lent = secret(from)?;
+pub(super) fn lent(from: &SecretFrom, environment: &Environment) -> Result<Secret, SecretError> {
+    let lent = secret(from, environment)?;
     if lent.is_short() { Err(SecretError::Short { from: described(from), least: Secret::SHORTEST }) } else { Ok(lent) }
 }
 
 /// Reads every other secret, so that `check` says what a start would.
-pub(super) fn check(config: &Config) -> Result<(), SecretError> {
-    readers(config)?;
+pub(super) fn check(config: &Config, environment: &Environment) -> Result<(), SecretError> {
     config.issuers.values().try_for_each(|issuer| match issuer {
-        IssuerKind::Static { secret: from, .. } => lent(from).map(drop),
+        IssuerKind::Static { secret: from, .. } => lent(from, environment).map(drop),
         IssuerKind::None | IssuerKind::Jwt { .. } => Ok(()),
     })
 }
 
 /// No token may both be an agent's proof and open tasks, in whatever file it lies.
-fn keep_apart(config: &Config) -> Result<(), SecretError> {
+fn keep_apart(config: &Config, environment: &Environment) -> Result<(), SecretError> {
     let digests = |rules: &dyn Fn(&Agent) -> &[Rule]| -> Result<BTreeMap<Digest, String>, SecretError> {
         let mut found = BTreeMap::new();
         for from in config.agents.iter().flat_map(rules).flat_map(tokens) {
-            found.insert(secret(from)?.digest(), described(from));
+            found.insert(secret(from, environment)?.digest(), described(from));
         }
         Ok(found)
     };
@@ -137,12 +167,15 @@ fn tokens(rule: &Rule) -> Vec<&SecretFrom> {
 }
 
 /// The proofs of every agent, with their secrets.
-pub(super) fn proofs(config: &Config) -> Result<BTreeMap<AgentName, AgentProofs>, StartError> {
-    keep_apart(config)?;
+pub(super) fn proofs(
+    config: &Config,
+    environment: &Environment,
+) -> Result<BTreeMap<AgentName, AgentProofs>, StartError> {
+    keep_apart(config, environment)?;
     let mut agents = BTreeMap::new();
     for agent in &config.agents {
         let all = |rules: &[Rule]| {
-            rules.iter().map(|rule| attestor(&agent.name, rule)).collect::<Result<Vec<_>, SecretError>>()
+            rules.iter().map(|rule| attestor(&agent.name, rule, environment)).collect::<Result<Vec<_>, SecretError>>()
         };
         let proofs = AgentProofs { identify: all(&agent.identify)?, open_tasks: all(&agent.open_tasks)? };
         agents.insert(agent.name.clone(), proofs);
@@ -150,25 +183,25 @@ pub(super) fn proofs(config: &Config) -> Result<BTreeMap<AgentName, AgentProofs>
     Ok(agents)
 }
 
-fn attestor(agent: &AgentName, rule: &Rule) -> Result<Box<dyn Attestor>, SecretError> {
+fn attestor(agent: &AgentName, rule: &Rule, environment: &Environment) -> Result<Box<dyn Attestor>, SecretError> {
     Ok(match rule {
         Rule::Peer(peer) => Box::new(peer.clone()),
         Rule::Token(from) => {
             let weak =
                 |why: crate::identify::WeakToken| SecretError::Weak { from: described(from), why: why.to_string() };
-            Box::new(TokenRule::new(agent, &secret(from)?).map_err(weak)?)
+            Box::new(TokenRule::new(agent, &secret(from, environment)?).map_err(weak)?)
         }
-        Rule::All(rules) => {
-            Box::new(All::new(rules.iter().map(|rule| attestor(agent, rule)).collect::<Result<Vec<_>, _>>()?))
-        }
+        Rule::All(rules) => Box::new(All::new(
+            rules.iter().map(|rule| attestor(agent, rule, environment)).collect::<Result<Vec<_>, _>>()?,
+        )),
     })
 }
 
 /// Digests of the tokens of those reviewers who may read.
-pub(super) fn readers(config: &Config) -> Result<BTreeMap<String, Digest>, SecretError> {
+pub(super) fn readers(config: &Config, environment: &Environment) -> Result<BTreeMap<String, Digest>, SecretError> {
     let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&May::Read));
     let digest = |name: &String, from: &SecretFrom| {
-        let token = secret(from)?;
+        let token = secret(from, environment)?;
         // The same length is asked of a reviewer's token as of an agent's.
         TokenRule::new(&AgentName(name.as_str().into()), &token)
             .map_err(|why| SecretError::Weak { from: described(from), why: why.to_string() })?;

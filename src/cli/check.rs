@@ -23,7 +23,8 @@ pub(super) struct CheckArguments {
 
 pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Result<Exit, Failure> {
     let (config, text) = super::read(path)?;
-    let parts = app::load(&config, &text).map_err(|error: StartError| Failure::from(error))?;
+    let parts =
+        app::load(&config, &text, &app::Environment::default()).map_err(|error: StartError| Failure::from(error))?;
     let mut out = std::io::stdout().lock();
     let printed = if arguments.schema {
         write!(out, "{}", parts.policies.schema())

@@ -5,13 +5,18 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure};
-use crate::{app, telemetry};
+use crate::app::{self, StartError};
+use crate::telemetry;
 
 pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
-    telemetry::install(&std::env::var("COUNTERSIGN_LOG").unwrap_or_else(|_| "info".to_owned()));
+    let filter = std::env::var_os("COUNTERSIGN_LOG").filter(|filter| !filter.is_empty());
+    let filter = filter.map_or_else(|| "info".to_owned(), |filter| filter.to_string_lossy().into_owned());
+    telemetry::install(&filter, app::wall_clock())
+        .map_err(|error| Failure::Usage(format!("`COUNTERSIGN_LOG`: {error}")))?;
     let (config, text) = super::read(path)?;
+    let environment = app::conceal(&config).map_err(StartError::from)?;
     super::runtime()?.block_on(async {
-        let running = app::start(&config, &text, app::Seams::default()).await?;
+        let running = app::start(&config, &text, app::Seams { environment, ..app::Seams::default() }).await?;
         let address = |address: Option<std::net::SocketAddr>| {
             address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
         };

@@ -90,6 +90,6 @@ impl Issuer for StaticSecret {
     }
 
     fn revoke<'a>(&'a self, _: &'a Handle) -> BoxFuture<'a, Result<(), IssuerError>> {
-        Box::pin(async { Err(IssuerError::Refused("a standing secret cannot be ended by the sidecar".to_owned())) })
+        Box::pin(async { Err(IssuerError::Refused("a standing secret cannot be ended by the sidecar".into())) })
     }
 }

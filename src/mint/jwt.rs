@@ -52,7 +52,7 @@ impl JwtIssuer {
     }
 
     fn token(&self, order: &Order<'_>, expires_at: Timestamp) -> Result<String, IssuerError> {
-        let refused = |why: &str| IssuerError::Refused(why.to_owned());
+        let refused = |why: &'static str| IssuerError::Refused(why.into());
         let key = self.keys.signing(order.now).ok_or_else(|| refused("there is no key to sign with"))?;
         let header = Header { typ: "at+jwt", alg: "ES256", kid: &key.id };
         let claims = self.claims(order, expires_at);
@@ -123,9 +123,8 @@ impl Issuer for JwtIssuer {
     fn mint<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
         Box::pin(async move {
             let expires_at = order.plan.expires_at.filter(|end| *end > order.now);
-            let expires_at = expires_at.ok_or_else(|| {
-                IssuerError::Refused("the call's time ran out before the token was signed".to_owned())
-            })?;
+            let expires_at = expires_at
+                .ok_or_else(|| IssuerError::Refused("the call's time ran out before the token was signed".into()))?;
             let token = self.token(&order, expires_at)?;
             Ok(Credential {
                 secret: Secret::new(token),
@@ -137,12 +136,13 @@ impl Issuer for JwtIssuer {
     }
 
     fn revoke<'a>(&'a self, _: &'a Handle) -> BoxFuture<'a, Result<(), IssuerError>> {
-        Box::pin(async { Err(IssuerError::Refused("a token that is checked offline ends by its expiry".to_owned())) })
+        Box::pin(async { Err(IssuerError::Refused("a token that is checked offline ends by its expiry".into())) })
     }
 }
 
 fn encode(part: &impl Serialize, token: &mut String) -> Result<(), IssuerError> {
-    let json = serde_json::to_vec(part).map_err(|error| IssuerError::Refused(error.to_string()))?;
+    let json =
+        serde_json::to_vec(part).map_err(|_| IssuerError::Refused("the token cannot be written as JSON".into()))?;
     URL_SAFE_NO_PAD.encode_string(json, token);
     Ok(())
 }

@@ -51,6 +51,8 @@ pub enum Code {
     Overloaded,
     /// The sidecar is stopping.
     Draining,
+    /// The sidecar itself failed in this call.
+    Internal,
     /// The agent hung up before there was an answer. Never sent; only recorded.
     Abandoned,
 }
@@ -68,7 +70,7 @@ pub enum Decision {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RequestUnclear,
         Self::CallerUnproven,
         Self::Denied,
@@ -92,6 +94,7 @@ impl Code {
         Self::IssuerOvergrant,
         Self::Overloaded,
         Self::Draining,
+        Self::Internal,
         Self::Abandoned,
     ];
 
@@ -129,7 +132,8 @@ impl Code {
             | Self::IssuerUnavailable
             | Self::IssuerOvergrant
             | Self::Overloaded
-            | Self::Draining => Decision::Unavailable,
+            | Self::Draining
+            | Self::Internal => Decision::Unavailable,
             Self::RequestUnclear
             | Self::CallerUnproven
             | Self::Denied
@@ -281,6 +285,12 @@ impl Code {
                 "Try again when some of your calls under way are over; send fewer or smaller ones at a time.",
             ),
             Self::Draining => ("draining", 503, "the sidecar is stopping", "Try again in a moment."),
+            Self::Internal => (
+                "internal",
+                500,
+                "the sidecar failed in this call",
+                "The call may have been carried out. Look before you send it again; an operator looks at the log.",
+            ),
             Self::Abandoned => (
                 "abandoned",
                 499,

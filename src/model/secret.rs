@@ -7,6 +7,30 @@ use zeroize::Zeroizing;
 use super::Digest;
 
 /// Bytes that nobody may see: not printable, not serialisable, not clonable, wiped when dropped.
+///
+/// ```
+/// use countersign::model::Secret;
+/// fn is_debug(_: impl std::fmt::Debug) {}
+/// is_debug(Secret::new("s"));
+/// ```
+///
+/// ```compile_fail,E0277
+/// use countersign::model::Secret;
+/// fn is_display(_: impl std::fmt::Display) {}
+/// is_display(Secret::new("s"));
+/// ```
+///
+/// ```compile_fail,E0277
+/// use countersign::model::Secret;
+/// fn is_serialize(_: impl serde::Serialize) {}
+/// is_serialize(Secret::new("s"));
+/// ```
+///
+/// ```compile_fail,E0277
+/// use countersign::model::Secret;
+/// fn is_clone(_: impl Clone) {}
+/// is_clone(Secret::new("s"));
+/// ```
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
@@ -37,5 +61,16 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<secret>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_prints_as_none() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?} {secret:#?} {:?}", Some(&secret)), "<secret> <secret> Some(<secret>)");
     }
 }

@@ -244,7 +244,7 @@ impl Unsettled {
     async fn try_once(&self) -> bool {
         let Some(handle) = &self.handle else { return false };
         let result = tokio::time::timeout(TRY, self.issuer.revoke(handle)).await;
-        let result = result.unwrap_or_else(|_| Err(IssuerError::Unclear(format!("no answer within {TRY:?}"))));
+        let result = result.unwrap_or_else(|_| Err(IssuerError::Unclear("it took too long".into())));
         if let Err(error) = &result {
             tracing::warn!(call.id = %self.call, issuer = self.issuer_name, %error, "a credential could not be ended");
         }

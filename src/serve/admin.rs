@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +24,7 @@ use crate::telemetry::Metrics;
 /// What the admin door shows.
 pub struct Admin {
     router: Router,
+    hosts: Vec<String>,
 }
 
 /// What its pages are made from.
@@ -43,8 +44,8 @@ pub struct Sources {
 }
 
 impl Admin {
-    /// The door with all it shows.
-    pub fn new(sources: Sources) -> Self {
+    /// The door with all it shows. `hosts` are the `Host` values it answers to; any, if none are named (a Unix socket).
+    pub fn new(hosts: Vec<String>, sources: Sources) -> Self {
         let router = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
@@ -53,7 +54,7 @@ impl Admin {
             .route("/v1/calls/{id}", get(call))
             .route("/checkpoint", get(checkpoint))
             .with_state(Arc::new(sources));
-        Self { router }
+        Self { router, hosts }
     }
 }
 
@@ -61,10 +62,28 @@ impl Answers for Admin {
     type Body = axum::body::Body;
 
     async fn answer(&self, peer: Arc<Peer>, mut request: Request<Incoming>) -> Response {
+        if let Some(why) = strange(request.headers(), &self.hosts) {
+            return (StatusCode::FORBIDDEN, why).into_response();
+        }
         request.extensions_mut().insert(peer);
         let mut router = self.router.clone();
         router.call(request).await.unwrap_or_else(|never| match never {})
     }
+}
+
+/// Whether a page of somebody else sends a reader's browser here: by a name of its own that leads to this address, or
+/// openly from elsewhere. Our own pages, and a user who types the address, are welcome.
+fn strange(headers: &HeaderMap, hosts: &[String]) -> Option<&'static str> {
+    let mut named = headers.get_all(HOST).iter();
+    let (Some(host), None) = (named.next(), named.next()) else { return Some("send exactly one `Host`\n") };
+    let is = |value: &HeaderValue, wanted: &str| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes());
+    if !hosts.is_empty() && !hosts.iter().any(|known| is(host, known)) {
+        return Some("`Host` is none of this door's names\n");
+    }
+    let own =
+        headers.get_all(ORIGIN).iter().all(|origin| hosts.iter().any(|known| is(origin, &format!("http://{known}"))));
+    let site = headers.get_all("sec-fetch-site").iter().all(|site| is(site, "same-origin") || is(site, "none"));
+    (!own || !site).then_some("this door is not for pages from elsewhere\n")
 }
 
 async fn ready(State(sources): State<Arc<Sources>>) -> Response {

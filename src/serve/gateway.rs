@@ -26,6 +26,9 @@ use crate::revoke::Leased;
 /// Bytes a body may have that opens or ends a task.
 const SMALL: usize = 64 * 1024;
 
+/// The header that names a task by its token.
+const TASK: HeaderName = HeaderName::from_static("agent-task");
+
 /// The header every answer carries.
 const CALL: HeaderName = HeaderName::from_static("countersign-call");
 
@@ -58,7 +61,8 @@ pub enum GateBody {
 impl Answers for Gateway {
     type Body = GateBody;
 
-    async fn answer(&self, peer: Arc<Peer>, request: Request<Received>) -> Response<GateBody> {
+    async fn answer(&self, peer: Arc<Peer>, mut request: Request<Received>) -> Response<GateBody> {
+        hide_tokens(request.headers_mut());
         let id = CallId::new(self.clock.now(), self.random_bytes());
         let known = Known::of(id, &peer, &request);
         let mut answer = match self.route(id, peer, request).await {
@@ -131,7 +135,7 @@ impl Gateway {
                 })
             }),
             // A panic ends the call's task; whatever it held was dropped, and so ended and recorded.
-            Err(_) => Err(Refused { why: Refusal::Door(Code::UpstreamFailed, String::new()), terse: true }),
+            Err(_) => Err(Refused { why: Refusal::Door(Code::Internal, String::new()), terse: true }),
         }
     }
 
@@ -205,6 +209,15 @@ fn with_payload(mut request: Request<Received>) -> Request<Payload> {
     })
 }
 
+/// What proves the agent and its task is printed by nothing from here on.
+fn hide_tokens(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        if *name == AUTHORIZATION || *name == TASK {
+            value.set_sensitive(true);
+        }
+    }
+}
+
 /// The agent's own proof, and the task of a client that can only carry a URL (`http://TASK:TOKEN@…`).
 fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), Refusal> {
     let unclear = |why: &str| Refusal::Door(Code::RequestUnclear, why.to_owned());
@@ -233,7 +246,7 @@ fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), 
 }
 
 fn task_token(headers: &HeaderMap, basic: Option<Secret>) -> Result<Option<Digest>, Refusal> {
-    let named = headers.get("agent-task").map(|value| Digest::of(value.as_bytes()));
+    let named = headers.get(TASK).map(|value| Digest::of(value.as_bytes()));
     match (named, basic) {
         (Some(_), Some(_)) => {
             Err(Refusal::Door(Code::RequestUnclear, "name the task once, in `Agent-Task` or in the URL".to_owned()))
@@ -267,5 +280,23 @@ impl Body for GateBody {
             Self::Tool(body) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proves_an_agent_and_its_task_is_not_printed() {
+        let lines =
+            [("authorization", "Bearer CANARY"), ("Agent-Task", "CANARY"), ("agent-task", "CANARY"), ("a", "b")];
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value));
+        }
+        hide_tokens(&mut headers);
+        let printed = format!("{headers:?}");
+        assert!(!printed.contains("CANARY") && printed.contains("\"b\""), "{printed}");
     }
 }

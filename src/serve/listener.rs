@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::Path;
+
+use rustix::fs::Mode;
 
 /// A bound door that nobody has accepted from yet.
 #[derive(Debug)]
@@ -33,7 +35,16 @@ impl Listener {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let listener = StdUnixListener::bind(path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if std::fs::metadata(folder)?.mode() & 0o1002 == 0o002 {
+            let why = "anybody may put a socket of their own in its place; `chmod o-w` the folder";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        // Nobody else may come in between the socket's making and its mode.
+        let before = rustix::process::umask(Mode::from_raw_mode(0o077));
+        let listener = StdUnixListener::bind(path);
+        rustix::process::umask(before);
+        let listener = listener?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
         listener.set_nonblocking(true)?;
         Ok(Self::Unix(listener))

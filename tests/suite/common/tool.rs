@@ -94,6 +94,11 @@ impl Tool {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Nothing was seen yet.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap().clear();
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Parts> {
         self.begun.send_modify(|begun| *begun += 1);
         let (head, body) = request.into_parts();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use countersign::judge::Permit;
-use countersign::mint::{Issuer, IssuerError, Order, Plan};
+use countersign::mint::{Issuer, IssuerError, Order, Plan, Told};
 use countersign::model::{BoxFuture, CallId, Credential, Handle, Lifetime, Placement, Secret, Timestamp};
 use countersign::record::HandleNote;
 use http::{Request, Response};
@@ -165,13 +165,13 @@ pub struct VaultIssuer {
 
 impl VaultIssuer {
     async fn ask(&self, path: &str, body: Value) -> Result<(u16, Bytes), IssuerError> {
-        let unclear = |error: &dyn std::fmt::Display| IssuerError::Unclear(error.to_string());
+        let unclear = || IssuerError::Unclear("the vault cannot be reached".into());
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         let request =
             Request::post(format!("{}{path}", self.origin)).body(Full::new(Bytes::from(body.to_string()))).unwrap();
-        let answer = client.request(request).await.map_err(|error| unclear(&error))?;
+        let answer = client.request(request).await.map_err(|_| unclear())?;
         let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.map_err(|error| unclear(&error))?.to_bytes();
+        let body = answer.into_body().collect().await.map_err(|_| unclear())?.to_bytes();
         Ok((status, body))
     }
 }
@@ -200,10 +200,10 @@ impl Issuer for VaultIssuer {
                 json!({ "call": order.call.id.to_string(), "ttl_ms": u64::try_from(left.as_millis()).unwrap() });
             let (status, body) = self.ask("/mint", asked).await?;
             if status != 200 {
-                return Err(IssuerError::Refused(format!("status {status}: {}", String::from_utf8_lossy(&body))));
+                return Err(IssuerError::Refused(Told::status("the vault says no", status)));
             }
             let answer: Value =
-                serde_json::from_slice(&body).map_err(|error| IssuerError::Unclear(error.to_string()))?;
+                serde_json::from_slice(&body).map_err(|_| IssuerError::Unclear("its answer is no JSON".into()))?;
             let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
             Ok(Credential {
                 secret: Secret::new(text("secret")),
@@ -216,11 +216,11 @@ impl Issuer for VaultIssuer {
 
     fn revoke<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<(), IssuerError>> {
         Box::pin(async move {
-            let Handle::Sealed(lease) = handle else { return Err(IssuerError::Refused("no lease".to_owned())) };
+            let Handle::Sealed(lease) = handle else { return Err(IssuerError::Refused("no lease".into())) };
             let lease = String::from_utf8_lossy(lease.expose()).into_owned();
             match self.ask("/revoke", json!({ "lease": lease })).await? {
                 (200..=299 | 404, _) => Ok(()),
-                (status, _) => Err(IssuerError::Unclear(format!("status {status}"))),
+                (status, _) => Err(IssuerError::Unclear(Told::status("the vault does not end it", status))),
             }
         })
     }
