@@ -273,6 +273,7 @@ mod tests {
             for target in [
                 "https://evil.example/v3/x",
                 "http://api.example.com/v3/x",
+                "http://api.example.com:443/v3/x",
                 "https://api.example.com:8443/v3/x",
                 "//evil",
                 r"/\evil",

@@ -12,7 +12,7 @@ use countersign::config::Config;
 use countersign::judge::Permit;
 use countersign::mint::{Issuer, IssuerError, Order, Plan};
 use countersign::model::{BoxFuture, Credential, Handle, Lifetime, Placement, Secret, Timestamp};
-use countersign::record::{HandleNote, Reader};
+use countersign::record::{Filter, HandleNote, Reader};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -95,18 +95,21 @@ impl Mirror {
         stream
     }
 
-    /// The record of how a call ended.
+    /// The record of how a call ended; of the last one, if its answer broke off before it said which it was.
     pub async fn ended(&self, answer: &Answer) -> Value {
-        let call = answer.header("countersign-call").expect("an answer with a call").parse().unwrap();
+        let call = answer.header("countersign-call").map(|call| call.parse().unwrap());
         for _ in 0..400 {
             let reader = Reader::open(&self.folder.path().join("lineage.db")).unwrap();
-            if let Some(ended) = reader.story(call).unwrap().and_then(|story| Some(story.first("ended")?.entry.clone()))
-            {
+            let story = match call {
+                Some(call) => reader.story(call).unwrap(),
+                None => reader.calls(&Filter { limit: 1, ..Filter::default() }).unwrap().pop(),
+            };
+            if let Some(ended) = story.and_then(|story| Some(story.first("ended")?.entry.clone())) {
                 return ended;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("no ending of {call} came");
+        panic!("no ending of {call:?} came");
     }
 
     /// Stops, and sees that the secret lies in no file.
@@ -136,25 +139,32 @@ pub async fn serve(says: Says, seen: Arc<Mutex<Vec<String>>>, go_on: Arc<Semapho
         while let Ok((mut stream, _)) = listener.accept().await {
             let (says, seen, go_on) = (says.clone(), seen.clone(), go_on.clone());
             tokio::spawn(async move {
-                let Some(request) = read_request(&mut stream).await else { return };
-                seen.lock().unwrap().push(request.clone());
-                for piece in says(&request) {
-                    match piece {
-                        Piece::Bytes(bytes) => {
-                            if stream.write_all(&bytes).await.is_err() {
-                                return;
-                            }
-                            let _ = stream.flush().await;
-                        }
-                        Piece::Wait => go_on.acquire().await.unwrap().forget(),
+                while let Some(request) = read_request(&mut stream).await {
+                    seen.lock().unwrap().push(request.clone());
+                    if !say(&mut stream, says(&request), &go_on).await {
+                        return;
                     }
-                    // So that what comes in pieces is read in pieces.
-                    tokio::time::sleep(Duration::from_millis(4)).await;
                 }
             });
         }
     });
     origin
+}
+
+/// Whether all of it could be said.
+async fn say(stream: &mut TcpStream, pieces: Vec<Piece>, go_on: &Semaphore) -> bool {
+    for (number, piece) in pieces.into_iter().enumerate() {
+        if number > 0 {
+            // So that what comes in pieces is read in pieces.
+            tokio::time::sleep(Duration::from_millis(4)).await;
+        }
+        match piece {
+            Piece::Bytes(bytes) if stream.write_all(&bytes).await.is_err() => return false,
+            Piece::Bytes(_) => {}
+            Piece::Wait => go_on.acquire().await.unwrap().forget(),
+        }
+    }
+    true
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
@@ -249,7 +259,10 @@ pub struct Answer {
 
 impl Answer {
     fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|end| end == b"\r\n\r\n").expect("a head");
+        let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
+            // Broken off before its head was sent.
+            return Self { status: 0, head: String::new(), body: Vec::new(), is_whole: false };
+        };
         let (head, mut rest) = (String::from_utf8(bytes[..end].to_vec()).unwrap(), &bytes[end + 4..]);
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let (mut body, mut is_whole) = (Vec::new(), false);
