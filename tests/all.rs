@@ -4,7 +4,7 @@
 mod attacks {
     mod leakage;
     mod local;
-    mod program;
+    mod nobody;
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::program::{Folder, Program, config, is_root};
+use super::nobody::{Folder, Program, config, is_root};
 use crate::suite::common::invariants;
 use crate::suite::common::sidecar::{Answer, FRAMEWORK, READ, Sidecar, Wanted};
 use crate::suite::common::tool::Tool;

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use rustix::net::sockopt::set_socket_reuseport;
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 
-use super::program::{Folder, NOBODY, Program, as_its_user, as_user, config, is_root};
+use super::nobody::{Folder, NOBODY, Program, as_its_user, as_user, config, is_root};
 use crate::suite::common::sidecar::{Answer, READ};
 use crate::suite::common::tool::Tool;
 

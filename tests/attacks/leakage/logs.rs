@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{CANARY, TRACE, answering, assert_absent};
-use crate::attacks::program::{Folder, Program, config};
+use crate::attacks::nobody::{Folder, Program, config};
 use crate::suite::common::sidecar::{Answer, FRAMEWORK, READ, Wanted, lay_out};
 use crate::suite::common::tool::Tool;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::{on_sockets, request, with};
-use crate::attacks::program::{Folder, Program, as_its_user, config, is_root, its_uid};
+use crate::attacks::nobody::{Folder, Program, as_its_user, config, is_root, its_uid};
 use crate::suite::common::sidecar::{FRAMEWORK, READ};
 use crate::suite::common::tool::Tool;
 
