@@ -14,7 +14,7 @@ mod attacks {
     mod mirror;
     mod leakage;
     mod local;
-    mod unprivileged;
+    mod nobody;
 }
 
 #[cfg(test)]
