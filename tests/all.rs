@@ -1,6 +1,12 @@
 //! Every test in one binary: it links once.
 
 #[cfg(test)]
+mod attacks {
+    mod bench;
+    mod program;
+}
+
+#[cfg(test)]
 mod doors {
     mod identify;
 }
@@ -17,7 +23,7 @@ mod store {
 #[cfg(test)]
 mod suite {
     mod architecture;
-    mod common;
+    pub mod common;
     mod configuration;
     mod crash;
     mod demo;

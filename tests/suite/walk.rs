@@ -53,7 +53,7 @@ async fn a_call_goes_all_the_way_and_its_credential_is_ended_at_the_head() {
     expect(&story.last("ended").unwrap().entry, "completed", "confirmed");
     assert_eq!(story.last("ended").unwrap().entry["answer"]["bytes"], PARTS.concat().len());
     let seen = sidecar.tool.seen();
-    assert_eq!(seen[0].headers()["authorization"], "Bearer CANARY-lease-1");
+    assert_eq!(seen[0].headers()["authorization"], *format!("Bearer {}", sidecar.vault.secret(1)));
     invariants::hold(&mut sidecar).await;
 }
 

@@ -12,18 +12,31 @@ use countersign::record::{Reader, Story};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::logged::Logged;
+use super::raw::{Raw, Witness};
 use super::tool::Tool;
 use super::vault::{Vault, VaultIssuer};
+use super::wire::Agent;
+pub use super::wire::Answer;
 
 const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
 
 /// What a test wants otherwise than usual.
 pub struct Wanted {
     pub policy: &'static str,
+    /// Lines that prove `[agents.helper]`; by default, the uid of this process.
+    pub identify: String,
     /// Lines for `[agents.helper]`.
     pub agent: &'static str,
     /// Lines for `[tools.tracker]`.
     pub tool: &'static str,
+    /// The catalog of `[tools.tracker]`.
+    pub catalog: &'static str,
+    /// What `[tools.tracker]` is, if not `Sidecar::tool`.
+    pub upstream: Option<Arc<Raw>>,
+    /// Further lines of the configuration, and files beside it.
+    pub more: String,
+    pub files: Vec<(&'static str, String)>,
     pub lifetime: Lifetime,
     pub issuer: &'static str,
 }
@@ -34,6 +47,11 @@ impl Default for Wanted {
             policy: "@id(\"all\") permit(principal, action, resource);",
             agent: "intent = \"never\"",
             tool: "",
+            identify: format!("identify = [{{ peer = {{ uid = {} }} }}]", rustix::process::geteuid().as_raw()),
+            catalog: TRACKER,
+            upstream: None,
+            more: String::new(),
+            files: Vec::new(),
             lifetime: Lifetime::Head,
             issuer: "vault",
         }
@@ -46,31 +64,88 @@ pub struct Sidecar {
     pub admin: SocketAddr,
     pub tool: Arc<Tool>,
     pub vault: Arc<Vault>,
+    /// What may be called beside `tool`.
+    pub upstreams: Vec<Arc<Raw>>,
+    /// What may not be called.
+    pub strangers: Vec<Arc<Raw>>,
+    pub logged: Logged,
+    pub vkey: String,
+    /// The lineage's checkpoints at moments that are past.
+    pub checkpoints: Vec<String>,
+    /// File descriptors of the process before the doors were opened.
+    pub descriptors: usize,
+    agent: Agent,
     running: Option<Running>,
     lifetime: Lifetime,
 }
 
 impl Sidecar {
     pub async fn start(wanted: Wanted, seams: Seams) -> Self {
+        let logged = Logged::listen();
         let (tool, vault) = (Tool::start().await, Vault::start().await);
         let folder = tempfile::tempdir().unwrap();
-        let text = lay_out(folder.path(), &tool.origin, &wanted);
+        let origin = wanted.upstream.as_ref().map_or(&tool.origin, |raw| &raw.origin);
+        let text = lay_out(folder.path(), origin, &wanted);
+        let descriptors = descriptors();
         let running = open(folder.path(), &text, seams, &vault.origin, wanted.lifetime).await;
-        Self { lifetime: wanted.lifetime, ..Self::around(folder, running, tool, vault) }
+        let upstreams: Vec<Arc<Raw>> = wanted.upstream.into_iter().collect();
+        let sidecar =
+            Self { lifetime: wanted.lifetime, logged, descriptors, ..Self::around(folder, running, tool, vault) };
+        sidecar.may_call(&upstreams);
+        Self { upstreams, ..sidecar }
     }
 
     /// What is running already.
     pub fn around(folder: tempfile::TempDir, running: Running, tool: Arc<Tool>, vault: Arc<Vault>) -> Self {
         let (door, admin) = (running.agent.unwrap(), running.admin.unwrap());
-        Self { folder, door, admin, tool, vault, running: Some(running), lifetime: Lifetime::Head }
+        let vkey = running.vkey.clone();
+        let sidecar = Self {
+            folder,
+            door,
+            admin,
+            tool,
+            vault,
+            upstreams: Vec::new(),
+            strangers: Vec::new(),
+            logged: Logged::default(),
+            vkey,
+            checkpoints: Vec::new(),
+            descriptors: usize::MAX - 2,
+            agent: Agent::new(door),
+            running: Some(running),
+            lifetime: Lifetime::Head,
+        };
+        sidecar.tool.witnessed_by(sidecar.witness());
+        let first = sidecar.reader().checkpoint().unwrap();
+        Self { checkpoints: first.into_iter().collect(), ..sidecar }
+    }
+
+    /// These ask the vault and the lineage about the credentials they get.
+    pub fn may_call(&self, upstreams: &[Arc<Raw>]) {
+        upstreams.iter().for_each(|raw| raw.witnessed_by(self.witness()));
+    }
+
+    fn witness(&self) -> Witness {
+        Witness { vault: self.vault.clone(), lineage: self.lineage() }
+    }
+
+    /// The agent on this host.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Stops, and starts again on the same folder.
     pub async fn restart(&mut self) {
         self.stop().await;
+        self.checkpoints.extend(self.reader().checkpoint().unwrap());
         let text = std::fs::read_to_string(self.folder.path().join("countersign.toml")).unwrap();
         let running = open(self.folder.path(), &text, Seams::default(), &self.vault.origin, self.lifetime).await;
-        self.door = running.agent.unwrap();
+        (self.door, self.admin) = (running.agent.unwrap(), running.admin.unwrap());
+        self.agent.door = self.door;
         self.running = Some(running);
     }
 
@@ -114,7 +189,9 @@ impl Sidecar {
             .await
             .expect("an answer")
             .unwrap();
-        Answer::parse(&bytes)
+        let answer = Answer::parse(&bytes);
+        self.agent.hears(bytes);
+        answer
     }
 
     /// Sends a request; dropping the stream is hanging up.
@@ -184,19 +261,22 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::create_dir(folder.join("policies")).unwrap();
     std::fs::write(folder.join("policies/main.cedar"), wanted.policy).unwrap();
-    std::fs::write(folder.join("tracker.toml"), TRACKER).unwrap();
+    std::fs::write(folder.join("tracker.toml"), wanted.catalog).unwrap();
     std::fs::write(folder.join("framework.token"), FRAMEWORK).unwrap();
     std::fs::set_permissions(folder.join("framework.token"), std::fs::Permissions::from_mode(0o600)).unwrap();
-    let uid = rustix::process::geteuid().as_raw();
-    let Wanted { agent, tool: more, issuer, .. } = wanted;
+    for (name, text) in &wanted.files {
+        std::fs::write(folder.join(name), text).unwrap();
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let Wanted { agent, tool: lines, issuer, identify, more, .. } = wanted;
     let text = format!(
         "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
          [lineage]\ndeadline = \"500ms\"\n\
-         [agents.helper]\nidentify = [{{ peer = {{ uid = {uid} }} }}]\n\
+         [agents.helper]\n{identify}\n\
          open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\n{agent}\n\
          [tools.tracker]\nupstream = \"{tool}\"\ncatalog = \"tracker.toml\"\nissuer = \"{issuer}\"\n\
-         networks = [\"127.0.0.0/8\"]\nplaintext = true\n{more}\n\
-         [issuers.vault]\nkind = \"none\"\n[issuers.calls]\nkind = \"jwt\"\n"
+         networks = [\"127.0.0.0/8\"]\nplaintext = true\n{lines}\n\
+         [issuers.vault]\nkind = \"none\"\n[issuers.calls]\nkind = \"jwt\"\n{more}\n"
     );
     std::fs::write(folder.join("countersign.toml"), &text).unwrap();
     text
@@ -204,35 +284,7 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
 
 pub const FRAMEWORK: &str = "a-framework-token-for-tests";
 
-/// An answer as it came over the wire.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
-}
-
-impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Self { status, head: head.to_owned(), body: body.to_owned() }
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    }
-
-    pub fn call(&self) -> CallId {
-        self.header("countersign-call").unwrap().parse().unwrap()
-    }
-
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
+/// File descriptors of this process.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use countersign::model::CallId;
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http1;
@@ -16,12 +17,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::gate::Gate;
+use super::raw::Witness;
 
 pub struct Tool {
     pub origin: String,
     pub before_head: Gate,
     pub in_body: Gate,
     seen: Mutex<Vec<Request<Bytes>>>,
+    lent: Mutex<Vec<(CallId, bool)>>,
+    witness: Mutex<Option<Witness>>,
     floods: AtomicBool,
 }
 
@@ -37,6 +41,8 @@ impl Tool {
             before_head: Gate::open(),
             in_body: Gate::open(),
             seen: Mutex::default(),
+            lent: Mutex::default(),
+            witness: Mutex::default(),
             floods: AtomicBool::new(false),
         });
         let serving = tool.clone();
@@ -60,6 +66,16 @@ impl Tool {
         self.floods.store(true, Ordering::Relaxed);
     }
 
+    /// From here on it knows whom to ask about credentials.
+    pub fn witnessed_by(&self, witness: Witness) {
+        *self.witness.lock().unwrap() = Some(witness);
+    }
+
+    /// Calls whose credentials came, and whether each had a committed permission by then.
+    pub fn lent(&self) -> Vec<(CallId, bool)> {
+        self.lent.lock().unwrap().clone()
+    }
+
     pub fn seen(&self) -> Vec<Request<Bytes>> {
         self.seen.lock().unwrap().clone()
     }
@@ -67,6 +83,10 @@ impl Tool {
     async fn answer(&self, request: Request<Incoming>) -> Response<Parts> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        if let Some(witness) = self.witness.lock().unwrap().clone() {
+            let values: Vec<&[u8]> = head.headers.values().map(HeaderValue::as_bytes).collect();
+            self.lent.lock().unwrap().extend(witness.look(&values.join(&b'\n')));
+        }
         self.seen.lock().unwrap().push(Request::from_parts(head, body));
         self.before_head.pass().await;
         let (send, receive) = tokio::sync::mpsc::channel(1);

@@ -1,7 +1,6 @@
 //! A vault that chooses the names of its leases, and the issuer that asks it over HTTP: the sidecar learns a handle only
 //! after minting. The vault outlives the sidecars that are killed around it.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign::judge::Permit;
 use countersign::mint::{Issuer, IssuerError, Order, Plan};
-use countersign::model::{BoxFuture, Credential, Handle, Lifetime, Placement, Secret, Timestamp};
+use countersign::model::{BoxFuture, CallId, Credential, Handle, Lifetime, Placement, Secret, Timestamp};
 use countersign::record::HandleNote;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -22,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::gate::Gate;
+use super::spellings;
 
 /// How the vault behaves.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,8 +43,16 @@ pub struct Vault {
     pub before_mint: Gate,
     pub behind_mint: Gate,
     pub before_revoke: Gate,
+    /// What every secret of this vault begins with, and no other text in the world.
+    pub canary: String,
     mood: Mutex<Mood>,
-    leases: Mutex<BTreeMap<String, bool>>,
+    leases: Mutex<Vec<Lease>>,
+}
+
+/// A credential: it was minted for one call, and lives or does not.
+struct Lease {
+    call: Option<CallId>,
+    lives: bool,
 }
 
 impl Vault {
@@ -56,6 +64,7 @@ impl Vault {
             before_mint: Gate::open(),
             behind_mint: Gate::open(),
             before_revoke: Gate::open(),
+            canary: spellings::canary(),
             mood: Mutex::default(),
             leases: Mutex::default(),
         });
@@ -89,7 +98,19 @@ impl Vault {
 
     /// Leases that still live.
     pub fn live(&self) -> usize {
-        self.leases.lock().unwrap().values().filter(|live| **live).count()
+        self.leases.lock().unwrap().iter().filter(|lease| lease.lives).count()
+    }
+
+    /// The secret of the n-th lease, from 1.
+    pub fn secret(&self, lease: usize) -> String {
+        format!("{}.{lease}.", self.canary)
+    }
+
+    /// The calls whose secrets stand in these bytes.
+    pub fn calls_of(&self, bytes: &[u8]) -> Vec<CallId> {
+        let leases = self.leases.lock().unwrap();
+        let stands = |lease: usize| spellings::holds(bytes, self.secret(lease + 1).as_bytes());
+        leases.iter().enumerate().filter(|(lease, _)| stands(*lease)).filter_map(|(_, lease)| lease.call).collect()
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -102,14 +123,15 @@ impl Vault {
             if mood == Mood::Refuses {
                 return said(403, "the client secret hunter2 may not");
             }
-            let lease = self.mint();
+            let lease = self.mint(asked["call"].as_str().and_then(|call| call.parse().ok()));
             self.behind_mint.pass().await;
             let ttl = asked["ttl_ms"].as_i64().unwrap_or(0) + if mood == Mood::Overgrants { 3_600_000 } else { 0 };
             return match mood {
                 Mood::Garbles => said(200, "<html>"),
                 Mood::Well | Mood::Overgrants | Mood::KeepsLeases | Mood::Refuses => said(
                     200,
-                    &json!({ "lease": lease, "secret": format!("CANARY-{lease}"), "ttl_ms": ttl }).to_string(),
+                    &json!({ "lease": format!("lease-{lease}"), "secret": self.secret(lease), "ttl_ms": ttl })
+                        .to_string(),
                 ),
             };
         }
@@ -117,17 +139,17 @@ impl Vault {
         if mood == Mood::KeepsLeases {
             return said(500, "later");
         }
-        if let Some(live) = self.leases.lock().unwrap().get_mut(asked["lease"].as_str().unwrap_or_default()) {
-            *live = false;
+        let named = asked["lease"].as_str().and_then(|name| name.strip_prefix("lease-")?.parse::<usize>().ok());
+        if let Some(named) = named {
+            self.leases.lock().unwrap()[named - 1].lives = false;
         }
         said(204, "")
     }
 
-    fn mint(&self) -> String {
+    fn mint(&self, call: Option<CallId>) -> usize {
         let mut leases = self.leases.lock().unwrap();
-        let lease = format!("lease-{}", leases.len() + 1);
-        leases.insert(lease.clone(), true);
-        lease
+        leases.push(Lease { call, lives: true });
+        leases.len()
     }
 }
 
@@ -174,8 +196,9 @@ impl Issuer for VaultIssuer {
     fn mint<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
         Box::pin(async move {
             let left = order.plan.expires_at.map_or(Duration::ZERO, |end| end.since(order.now));
-            let (status, body) =
-                self.ask("/mint", json!({ "ttl_ms": u64::try_from(left.as_millis()).unwrap() })).await?;
+            let asked =
+                json!({ "call": order.call.id.to_string(), "ttl_ms": u64::try_from(left.as_millis()).unwrap() });
+            let (status, body) = self.ask("/mint", asked).await?;
             if status != 200 {
                 return Err(IssuerError::Refused(format!("status {status}: {}", String::from_utf8_lossy(&body))));
             }
