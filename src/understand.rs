@@ -6,6 +6,7 @@ mod json;
 mod target;
 mod values;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -24,13 +25,18 @@ const METHODS: [Method; 7] =
 const SINGLE: [&str; 6] =
     ["agent-task", "agent-parent-call", "agent-approval", "authorization", "content-type", "host"];
 
+/// Whether tools are called with this method.
+pub fn knows(method: &Method) -> bool {
+    METHODS.contains(method)
+}
+
 /// Reads a request in the one way it can be read, or refuses it.
 ///
 /// Pure: the same request, caller and task give the same call. The call's target, headers and body are the very bytes
 /// that were read here; nothing is normalised on the way.
 pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, catalog: &Catalog) -> Result<Call, Error> {
     let (head, body) = incoming.request.into_parts();
-    if !METHODS.contains(&head.method) {
+    if !knows(&head.method) {
         return Err(Error::MethodUnknown);
     }
     check_headers(&head.headers)?;
@@ -41,6 +47,11 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, catalog: 
         return Err(Error::TooLarge(tool.tool.max_body));
     }
     let target = Target::parse(target).map_err(Error::Unclear)?;
+    if let Some(key) = target.credential() {
+        return Err(Error::Unclear(format!(
+            "the query's `{key}` is a credential; a call is lent one, and takes none of the agent's along"
+        )));
+    }
     let is_json = body_is_json(&head.headers, body.is_empty())?;
     if is_json {
         json::check(&body).map_err(Error::Unclear)?;
@@ -141,9 +152,16 @@ fn body_is_json(headers: &HeaderMap, empty: bool) -> Result<bool, Error> {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Ok(false) };
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    if essence.starts_with("application/grpc") {
+        return Err(Error::TypeUnknown("gRPC is not spoken to tools: its calls cannot be judged".to_owned()));
+    }
     let json = essence == "application/json" || essence.ends_with("+json");
+    let mut names = BTreeSet::new();
     for parameter in parts {
         let (name, charset) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if !names.insert(name.to_ascii_lowercase()) {
+            return Err(Error::Unclear(format!("`Content-Type` says `{name}` more than once")));
+        }
         if json && name.eq_ignore_ascii_case("charset") && !charset.trim_matches('"').eq_ignore_ascii_case("utf-8") {
             return Err(Error::TypeUnknown("JSON is UTF-8 (RFC 8259 §8.1); no other charset is read".to_owned()));
         }

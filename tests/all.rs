@@ -2,7 +2,14 @@
 
 #[cfg(test)]
 mod attacks {
+    mod authority;
     mod bench;
+    mod concurrency;
+    mod differential;
+    mod framing;
+    mod json;
+    mod modes;
+    mod paths;
     mod program;
 }
 

@@ -8,15 +8,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming as Received;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::timeout;
 
-use super::{Answers, oauth, pages, reply, tasks};
+use super::{Answers, checked, oauth, pages, reply, tasks};
 use crate::forward::AnswerBody;
 use crate::mediate::{Mediator, Refusal, Refused, line};
 use crate::mint::KeyRing;
@@ -65,7 +65,7 @@ impl Answers for Gateway {
         let mut answer = match self.route(id, peer, request).await {
             Ok(answer) => answer,
             Err(Turned::Refused(refused)) => reply::refusal(id, &refused).map(GateBody::Own),
-            Err(Turned::Away(why)) => reply::refusal(id, &self.mediator.refuse(why, known)).map(GateBody::Own),
+            Err(Turned::Away(why)) => self.turn_away(id, why, known),
         };
         if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
             answer.headers_mut().insert(CALL, id);
@@ -93,7 +93,7 @@ impl Gateway {
         peer: Arc<Peer>,
         request: Request<Received>,
     ) -> Result<Response<GateBody>, Turned> {
-        self.check_door(&request)?;
+        checked::check(&request, &self.hosts)?;
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix(reply::PROBLEMS) {
             return Ok(pages::problem(code).map(GateBody::Own));
@@ -117,6 +117,13 @@ impl Gateway {
         self.call(incoming, task).await.map_err(Turned::Refused)
     }
 
+    /// What never became a call may not have been read to its end: nothing behind it is taken for another request.
+    fn turn_away(&self, id: CallId, why: Refusal, known: Known) -> Response<GateBody> {
+        let mut answer = reply::refusal(id, &self.mediator.refuse(why, known)).map(GateBody::Own);
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        answer
+    }
+
     /// Carries one call in a task of its own: if the agent hangs up, this future is dropped, and the task goes on to
     /// end what it began.
     async fn call(&self, incoming: Incoming, task: Option<Digest>) -> Result<Response<GateBody>, Refused> {
@@ -130,31 +137,6 @@ impl Gateway {
             // A panic ends the call's task; whatever it held was dropped, and so ended and recorded.
             Err(_) => Err(Refused { why: Refusal::Door(Code::UpstreamFailed, String::new()), terse: true }),
         }
-    }
-
-    /// What is wrong with a request before anything in it is looked at.
-    fn check_door(&self, request: &Request<Received>) -> Result<(), Refusal> {
-        let unclear = |why: &str| Refusal::Door(Code::RequestUnclear, why.to_owned());
-        if request.version() != Version::HTTP_11 {
-            return Err(unclear("send HTTP/1.1"));
-        }
-        if request.method() == Method::CONNECT {
-            return Err(Refusal::Door(Code::MethodUnknown, "this door is no forward proxy".to_owned()));
-        }
-        if request.uri().authority().is_some() || request.uri().scheme().is_some() {
-            return Err(unclear("the request's target is a whole URL; send the path alone"));
-        }
-        let mut hosts = request.headers().get_all(HOST).iter();
-        let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(unclear("send exactly one `Host`")) };
-        let named =
-            |host: &HeaderValue| self.hosts.iter().any(|known| host.as_bytes().eq_ignore_ascii_case(known.as_bytes()));
-        if !self.hosts.is_empty() && !named(host) {
-            return Err(Refusal::Door(Code::WrongHost, "`Host` is none of this door's names".to_owned()));
-        }
-        if request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site") {
-            return Err(Refusal::Door(Code::Denied, "this door is not for browsers".to_owned()));
-        }
-        Ok(())
     }
 
     fn largest_body(&self, path: &str) -> usize {
@@ -198,7 +180,11 @@ fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), 
 }
 
 fn task_token(headers: &HeaderMap, basic: Option<Secret>) -> Result<Option<Digest>, Refusal> {
-    let named = headers.get("agent-task").map(|value| Digest::of(value.as_bytes()));
+    let mut values = headers.get_all("agent-task").iter();
+    let named = values.next().map(|value| Digest::of(value.as_bytes()));
+    if values.next().is_some() {
+        return Err(Refusal::Door(Code::RequestUnclear, "send `Agent-Task` once".to_owned()));
+    }
     match (named, basic) {
         (Some(_), Some(_)) => {
             Err(Refusal::Door(Code::RequestUnclear, "name the task once, in `Agent-Task` or in the URL".to_owned()))

@@ -45,6 +45,12 @@ impl Target {
         self.wire
     }
 
+    /// The key of a credential in the query, if there is one: it cannot be taken out of what is judged and sent.
+    pub fn credential(&self) -> Option<&str> {
+        let is_one = |key: &&str| CREDENTIALS.contains(&key.to_ascii_lowercase().replace('-', "_").as_str());
+        self.query.iter().map(|pair| pair.key.as_str()).find(is_one)
+    }
+
     /// The one value of `key` in the query; an error if there are several, or if a server could read it in two ways.
     pub fn query(&self, key: &str) -> Result<Option<&str>, String> {
         let mut pairs = self.query.iter().filter(|pair| pair.key == key);
@@ -58,6 +64,21 @@ impl Target {
         Ok(first.map(|pair| pair.value.as_str()))
     }
 }
+
+/// Keys of a query whose values are credentials (RFC 6750 §2.3, and what signed URLs carry), in lower case with `_`.
+const CREDENTIALS: [&str; 11] = [
+    "access_token",
+    "api_key",
+    "api_token",
+    "apikey",
+    "auth_token",
+    "x_amz_credential",
+    "x_amz_security_token",
+    "x_amz_signature",
+    "x_api_key",
+    "x_goog_credential",
+    "x_goog_signature",
+];
 
 /// Decodes what `check_path` has let pass.
 pub fn decode(segment: &str) -> String {

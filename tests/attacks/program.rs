@@ -90,10 +90,6 @@ impl Program {
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     pub async fn metrics(&self) -> Answer {
         let admin = Agent::new(self.admin.parse().unwrap());
         admin.ask("GET /metrics HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n").await

@@ -24,6 +24,8 @@ const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
 /// What a test wants otherwise than usual.
 pub struct Wanted {
     pub policy: &'static str,
+    /// Lines for `[listen]`.
+    pub listen: &'static str,
     /// Lines that prove `[agents.helper]`; by default, the uid of this process.
     pub identify: String,
     /// Lines for `[agents.helper]`.
@@ -47,6 +49,7 @@ impl Default for Wanted {
             policy: "@id(\"all\") permit(principal, action, resource);",
             agent: "intent = \"never\"",
             tool: "",
+            listen: "",
             identify: format!("identify = [{{ peer = {{ uid = {} }} }}]", rustix::process::geteuid().as_raw()),
             catalog: TRACKER,
             upstream: None,
@@ -268,9 +271,9 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
         std::fs::write(folder.join(name), text).unwrap();
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let Wanted { agent, tool: lines, issuer, identify, more, .. } = wanted;
+    let Wanted { listen, agent, tool: lines, issuer, identify, more, .. } = wanted;
     let text = format!(
-        "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+        "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{listen}\n\
          [lineage]\ndeadline = \"500ms\"\n\
          [agents.helper]\n{identify}\n\
          open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\n{agent}\n\
