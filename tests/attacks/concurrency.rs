@@ -117,7 +117,7 @@ async fn two_agents() -> (Sidecar, [Arc<Raw>; 2]) {
     let identify = "identify = [{ token = { file = \"helper.token\" } }]".to_owned();
     let wanted = Wanted { policy, more, files, identify, upstream: Some(first.clone()), ..wanted() };
     let mut sidecar = Sidecar::start(wanted, Seams::default()).await;
-    sidecar.may_call(&[second.clone()]);
+    sidecar.may_call(std::slice::from_ref(&second));
     sidecar.upstreams.push(second.clone());
     (sidecar, [first, second])
 }
@@ -226,7 +226,7 @@ async fn the_credential_of_one_tool_never_reaches_another() {
     files.push(("other.token", token("other")));
     files.push(("helper.token", token("helper")));
     let identify = "identify = [{ token = { file = \"helper.token\" } }]".to_owned();
-    let mut bench = Bench::start(Wanted { more, files, identify, ..wanted() }, Seams::default()).await;
+    let mut bench = Bench::start(Wanted { identify, more, files, ..wanted() }, Seams::default()).await;
     bench.sidecar.may_call(&raws);
     bench.sidecar.upstreams.extend(raws.iter().cloned());
     raws.insert(0, bench.a.clone());
@@ -274,7 +274,7 @@ async fn a_word_for_a_credential_is_only_a_word() {
         "{{issuer.vault.secret}}",
     ];
     for word in words {
-        let query: String = word.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let query = percent_encoding::percent_encode(word.as_bytes(), percent_encoding::NON_ALPHANUMERIC).to_string();
         let fields = [
             format!("user-agent: {word}"),
             format!("cookie: token={word}"),

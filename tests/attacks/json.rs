@@ -330,7 +330,7 @@ fn a_policy_says_each_thing_once_and_nothing_unknown() {
         format!("@id(\"a\") {rule};\n@id(\"a\") {rule};"),
         format!("@id(\"a\") @id(\"b\") {rule};"),
         format!("@id(\"a\") @unknown(\"b\") {rule};"),
-        format!("@id(\"a\") @code(\"b\") forbid(principal, action, resource);"),
+        "@id(\"a\") @code(\"b\") forbid(principal, action, resource);".to_owned(),
         format!("@id(\"a\") {rule} when {{ context.unknown }};"),
         format!("@id(\"a\") {rule} when {{ no }};"),
         "@id(\"a\") permit(principal, action == Action::\"tr\u{430}cker/read\", resource);".to_owned(),

@@ -125,7 +125,9 @@ impl Sidecar {
 
     /// These ask the vault and the lineage about the credentials they get.
     pub fn may_call(&self, upstreams: &[Arc<Raw>]) {
-        upstreams.iter().for_each(|raw| raw.witnessed_by(self.witness()));
+        for raw in upstreams {
+            raw.witnessed_by(self.witness());
+        }
     }
 
     fn witness(&self) -> Witness {
