@@ -5,6 +5,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::model::names_credential;
+
 /// A path and query of which there is exactly one reading.
 #[derive(Debug)]
 pub struct Target {
@@ -47,8 +49,7 @@ impl Target {
 
     /// The key of a credential in the query, if there is one: it cannot be taken out of what is judged and sent.
     pub fn credential(&self) -> Option<&str> {
-        let is_one = |key: &&str| CREDENTIALS.contains(&key.to_ascii_lowercase().replace('-', "_").as_str());
-        self.query.iter().map(|pair| pair.key.as_str()).find(is_one)
+        self.query.iter().map(|pair| pair.key.as_str()).find(|key| names_credential(key))
     }
 
     /// The one value of `key` in the query; an error if there are several, or if a server could read it in two ways.
@@ -64,21 +65,6 @@ impl Target {
         Ok(first.map(|pair| pair.value.as_str()))
     }
 }
-
-/// Keys of a query whose values are credentials (RFC 6750 §2.3, and what signed URLs carry), in lower case with `_`.
-const CREDENTIALS: [&str; 11] = [
-    "access_token",
-    "api_key",
-    "api_token",
-    "apikey",
-    "auth_token",
-    "x_amz_credential",
-    "x_amz_security_token",
-    "x_amz_signature",
-    "x_api_key",
-    "x_goog_credential",
-    "x_goog_signature",
-];
 
 /// Decodes what `check_path` has let pass.
 pub fn decode(segment: &str) -> String {
