@@ -3,6 +3,7 @@
 mod compile;
 mod index;
 mod mention;
+mod nesting;
 mod policy;
 mod schema;
 mod view;

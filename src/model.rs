@@ -25,7 +25,7 @@ pub use action::{Action, Argument, Effect};
 pub use call::{Call, Incoming};
 pub use caller::{AgentName, Caller, Proof, Workload};
 pub use code::{Code, Decision};
-pub use credential::{Credential, Handle, Lifetime, Placement};
+pub use credential::{Credential, Handle, Lifetime, Placement, names_credential};
 pub use ending::{Answered, Ending, Outcome, Revocation};
 pub use evidence::{Evidence, Executable, Peer, Process};
 pub use facts::{ChainFacts, Exceeded, Facts, IntentFacts, TaskFacts, Time, WorkloadFacts};

@@ -1,6 +1,7 @@
 //! The doors: connections are accepted, requests read whole, each call carried by a task of its own.
 
 pub mod admin;
+pub mod checked;
 pub mod gateway;
 mod listener;
 mod oauth;

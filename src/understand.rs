@@ -6,6 +6,7 @@ mod json;
 mod target;
 mod values;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
@@ -28,9 +29,14 @@ const METHODS: [Method; 7] =
 const SINGLE: [&str; 6] =
     ["agent-task", "agent-parent-call", "agent-approval", "authorization", "content-type", "host"];
 
+/// Whether tools are called with this method.
+pub fn knows(method: &Method) -> bool {
+    METHODS.contains(method)
+}
+
 /// What a request's head alone tells: which tool and action it is for, read in the one way it can be read, or refused.
 pub fn aim<'a, T>(request: &Request<T>, caller: &Caller, catalog: &'a Catalog) -> Result<Aim<'a>, Error> {
-    if !METHODS.contains(request.method()) {
+    if !knows(request.method()) {
         return Err(Error::MethodUnknown);
     }
     check_headers(request.headers())?;
@@ -38,6 +44,11 @@ pub fn aim<'a, T>(request: &Request<T>, caller: &Caller, catalog: &'a Catalog) -
     let (tool, target) = split_tool(target)?;
     let tool = catalog.tool(&caller.agent, tool).ok_or(Error::ToolUnknown)?;
     let target = Target::parse(target).map_err(Error::Unclear)?;
+    if let Some(key) = target.credential() {
+        return Err(Error::Unclear(format!(
+            "the query's `{key}` is a credential; a call is lent one, and takes none of the agent's along"
+        )));
+    }
     let matched = tool.find(request.method(), target.path()).ok_or(Error::ActionUnknown)?;
     Ok(Aim { tool: &tool.tool, target, matched })
 }
@@ -181,9 +192,16 @@ fn body_is_json(headers: &HeaderMap, empty: bool) -> Result<bool, Error> {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Ok(false) };
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    if essence.starts_with("application/grpc") {
+        return Err(Error::TypeUnknown("gRPC is not spoken to tools: its calls cannot be judged".to_owned()));
+    }
     let json = essence == "application/json" || essence.ends_with("+json");
+    let mut names = BTreeSet::new();
     for parameter in parts {
         let (name, charset) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if !names.insert(name.to_ascii_lowercase()) {
+            return Err(Error::Unclear(format!("`Content-Type` says `{name}` more than once")));
+        }
         if json && name.eq_ignore_ascii_case("charset") && !charset.trim_matches('"').eq_ignore_ascii_case("utf-8") {
             return Err(Error::TypeUnknown("JSON is UTF-8 (RFC 8259 §8.1); no other charset is read".to_owned()));
         }

@@ -2,19 +2,26 @@
 
 #[cfg(test)]
 mod attacks {
+    mod authority;
+    mod bench;
+    mod concurrency;
+    mod differential;
+    mod echo;
     mod exhaustion;
     mod floods;
+    mod framing;
     mod http2;
+    mod json;
+    mod leakage;
+    mod links;
+    mod local;
+    mod mirror;
+    mod modes;
+    mod nobody;
+    mod paths;
+    mod program;
     mod streams;
     mod tunnels;
-    mod bench;
-    mod program;
-    mod echo;
-    mod links;
-    mod mirror;
-    mod leakage;
-    mod local;
-    mod nobody;
 }
 
 #[cfg(test)]

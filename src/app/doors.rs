@@ -21,6 +21,7 @@ use crate::mint::KeyRing;
 use crate::model::{Clock, Digest};
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
+use crate::serve::checked::Names;
 use crate::serve::gateway::Gateway;
 use crate::serve::{self, Listener, Places, serve};
 
@@ -91,10 +92,9 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
         let gateway = Gateway {
             mediator: mediator(walk, upstream),
             clock: inside.clock.clone(),
-            hosts: host_names(agent, &config.listen.hosts),
+            names: Names { hosts: host_names(agent, &config.listen.hosts), pseudonym: inside.pseudonym.clone() },
             keys: inside.rings.clone(),
             random: SystemRandom::new(),
-            pseudonym: inside.pseudonym.clone(),
             stop: stopped.clone(),
         };
         let listener = door.share().map_err(|error| StartError::Machine(error.to_string()))?;

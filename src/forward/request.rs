@@ -104,6 +104,10 @@ impl Body for RequestBody {
             let Some(left) = streamed.left.checked_sub(data.len()) else { return streamed.broken_off(Fault::Long) };
             streamed.left = left;
             streamed.tally.add(&data);
+            // Whoever knows the length does not ask for the end.
+            if streamed.body.is_end_stream() {
+                streamed.tally.finish();
+            }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }

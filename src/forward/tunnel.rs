@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
@@ -104,15 +105,24 @@ pub(super) async fn relay(mut lease: Lease, sides: Sides, deadline: Instant) {
             let _ = timeout(PATIENCE, closing).await;
             tunnel.cut(Ending::Completed);
         }
-        Err((Ending::Abandoned, SocketError::ConnectionClosed | SocketError::AlreadyClosed | SocketError::Io(_))) => {
-            tunnel.cut(Ending::Abandoned);
-        }
+        Err((Ending::Abandoned, error)) if is_hang_up(&error) => tunnel.cut(Ending::Abandoned),
         Err((_, error)) => {
             let farewell = CloseFrame { code: CloseCode::Protocol, reason: "".into() };
             farewells(&mut to_agent, &mut to_tool, farewell).await;
             tunnel.fail(&error);
         }
     }
+}
+
+/// Whether the peer went without a farewell.
+fn is_hang_up(error: &SocketError) -> bool {
+    matches!(
+        error,
+        SocketError::ConnectionClosed
+            | SocketError::AlreadyClosed
+            | SocketError::Io(_)
+            | SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+    )
 }
 
 async fn socket(upgraded: Upgraded, role: Role, most: usize) -> Socket {

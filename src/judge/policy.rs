@@ -8,12 +8,16 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, 
 use miette::Diagnostic;
 
 use super::mention::{Mentions, mentions};
+use super::nesting::too_deep;
 use crate::model::Code;
 
 /// The longest a credential may live, and how long it may where no rule says.
 pub const fn longest_ttl() -> Duration {
     Duration::from_secs(60)
 }
+
+/// Bytes of a line that are still shown with what is wrong in it.
+const LONGEST_SHOWN: usize = 400;
 
 /// A file of policies.
 #[derive(Clone, Debug)]
@@ -71,6 +75,9 @@ pub fn read(sources: &[Source], schema: &Schema) -> Result<Vec<Rule>, PolicyErro
     let mut rules = Vec::new();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for source in sources {
+        if let Some((offset, why)) = too_deep(&source.text) {
+            return Err(at(source, offset, why));
+        }
         let parsed = PolicySet::from_str(&source.text).map_err(|error| diagnose(source, &error))?;
         if parsed.templates().next().is_some() {
             return Err(plain(
@@ -159,19 +166,19 @@ fn plain(source: &Source, message: String) -> PolicyError {
 fn diagnose(source: &Source, error: &(impl Diagnostic + std::fmt::Display)) -> PolicyError {
     let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
     let help = error.help().map(|help| format!("\n  {help}")).unwrap_or_default();
-    let Some(before) = offset.and_then(|offset| source.text.get(..offset)) else {
-        return PolicyError { help, ..plain(source, error.to_string()) };
-    };
+    let wrong = offset.map_or_else(|| plain(source, error.to_string()), |offset| at(source, offset, error.to_string()));
+    PolicyError { help, ..wrong }
+}
+
+/// What is wrong at this byte, with the line it stands in, if that is one to be shown.
+fn at(source: &Source, offset: usize, message: String) -> PolicyError {
+    let Some(before) = source.text.get(..offset) else { return plain(source, message) };
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    let shown = source.text.lines().nth(line - 1).unwrap_or_default();
+    let shown = source.text.lines().nth(line - 1).filter(|shown| shown.len() <= LONGEST_SHOWN);
     let caret = " ".repeat(column - 1);
-    PolicyError {
-        place: format!("{}:{line}:{column}", source.name),
-        message: error.to_string(),
-        excerpt: format!("\n  | {shown}\n  | {caret}^"),
-        help,
-    }
+    let excerpt = shown.map(|shown| format!("\n  | {shown}\n  | {caret}^")).unwrap_or_default();
+    PolicyError { place: format!("{}:{line}:{column}", source.name), message, excerpt, help: String::new() }
 }
 
 #[cfg(test)]

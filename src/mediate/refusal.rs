@@ -125,6 +125,20 @@ impl Refusal {
         }
     }
 
+    /// Whether it may have come before the request's body was read to its end.
+    pub const fn may_leave_body(&self) -> bool {
+        match self {
+            Self::Identify(_)
+            | Self::Task(_)
+            | Self::Crowded(_)
+            | Self::Understand(_)
+            | Self::Forward(_)
+            | Self::Abandoned
+            | Self::Door(..) => true,
+            Self::Headers(_) | Self::Judged(_) | Self::Record(_) | Self::Mint(_) => false,
+        }
+    }
+
     /// The rule that speaks for it.
     pub fn rule(&self) -> Option<&str> {
         self.judged().and_then(No::first).map(|finding| finding.rule.as_str())

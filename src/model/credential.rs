@@ -50,3 +50,23 @@ pub enum Lifetime {
     /// Needed throughout: ended with the answer's body.
     End,
 }
+
+/// Keys of a query whose values are credentials (RFC 6750 §2.3, and what signed URLs carry), in lower case with `_`.
+const CREDENTIALS: [&str; 11] = [
+    "access_token",
+    "api_key",
+    "api_token",
+    "apikey",
+    "auth_token",
+    "x_amz_credential",
+    "x_amz_security_token",
+    "x_amz_signature",
+    "x_api_key",
+    "x_goog_credential",
+    "x_goog_signature",
+];
+
+/// Whether the value under this key of a query is a credential.
+pub fn names_credential(key: &str) -> bool {
+    CREDENTIALS.contains(&key.to_ascii_lowercase().replace('-', "_").as_str())
+}

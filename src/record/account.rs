@@ -1,14 +1,18 @@
 //! What a record tells of a call: which fields stand in the leaf, and which only under a commitment.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{Method, Uri};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::event::{Closed, CredentialPlan, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
 use crate::judge::{No, Permit};
-use crate::model::{Action, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp};
+use crate::model::{
+    Action, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp, names_credential,
+};
 
 type Private = BTreeMap<&'static str, Value>;
 
@@ -98,7 +102,7 @@ impl Known {
         };
         let target = self.target.path_and_query().map_or("", |target| target.as_str());
         let mut private = Private::from([
-            ("target", shortened(target).into()),
+            ("target", shortened(&without_credentials(target)).into()),
             ("peer", tell_peer(&self.peer).into()),
             ("why", shortened(why).into()),
         ]);
@@ -191,6 +195,18 @@ fn tell_peer(peer: &Peer) -> String {
         }
         Peer::Remote(address) => address.to_string(),
     }
+}
+
+/// A target without the values of credentials that an agent put in its query.
+fn without_credentials(target: &str) -> Cow<'_, str> {
+    let Some((path, query)) = target.split_once('?') else { return Cow::Borrowed(target) };
+    let key =
+        |pair: &str| percent_decode_str(pair.split('=').next().unwrap_or_default()).decode_utf8_lossy().into_owned();
+    if !query.split('&').any(|pair| names_credential(&key(pair))) {
+        return Cow::Borrowed(target);
+    }
+    let told = |pair: &str| if names_credential(&key(pair)) { format!("{}=…", key(pair)) } else { pair.to_owned() };
+    Cow::Owned(format!("{path}?{}", query.split('&').map(told).collect::<Vec<_>>().join("&")))
 }
 
 /// What a stranger sent may be long; a record may not.

@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, UPGRADE, VIA};
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, UPGRADE};
+use http::{HeaderMap, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming as Received;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
+use super::checked::{self, Names};
 use super::{Answers, oauth, pages, reply, tasks};
 use crate::forward::{Behind, PassedBody};
 use crate::mediate::{Mediator, Refusal, Refused, line, whole};
@@ -38,14 +39,12 @@ pub struct Gateway {
     pub mediator: Mediator,
     /// Where the time comes from.
     pub clock: Clock,
-    /// `Host` values it answers to; any, if none are named (a Unix socket, which no browser reaches).
-    pub hosts: Vec<String>,
+    /// What it is called, and what it calls itself.
+    pub names: Names,
     /// The keys it publishes.
     pub keys: Vec<Arc<KeyRing>>,
     /// Where ids and tokens come from.
     pub random: SystemRandom,
-    /// Our name in `Via`: a request that bears it has come round.
-    pub pseudonym: Arc<str>,
     /// Turns true when the sidecar stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -65,10 +64,21 @@ impl Answers for Gateway {
         hide_tokens(request.headers_mut());
         let id = CallId::new(self.clock.now(), self.random_bytes());
         let known = Known::of(id, &peer, &request);
+        let (version, has_body) = (request.version(), !request.body().is_end_stream());
         let mut answer = match self.route(id, peer, request).await {
             Ok(answer) => answer,
-            Err(Turned::Refused(refused)) => reply::refusal(id, &refused).map(GateBody::Own),
-            Err(Turned::Away(why)) => reply::refusal(id, &self.mediator.refuse(why, known)).map(GateBody::Own),
+            Err(turned) => {
+                let refused = match turned {
+                    Turned::Refused(refused) => refused,
+                    Turned::Away(why) => self.mediator.refuse(why, known),
+                };
+                let mut answer = reply::refusal(id, &refused).map(GateBody::Own);
+                if has_body && refused.why.may_leave_body() && version == Version::HTTP_11 {
+                    // What was not read to its end: nothing behind it is taken for another request.
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                answer
+            }
         };
         if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
             answer.headers_mut().insert(CALL, id);
@@ -96,7 +106,10 @@ impl Gateway {
         peer: Arc<Peer>,
         request: Request<Received>,
     ) -> Result<Response<GateBody>, Turned> {
-        self.check_door(&request)?;
+        if *self.stop.borrow() {
+            return Err(Refusal::Door(Code::Draining, "the sidecar is stopping".to_owned()).into());
+        }
+        checked::check(&request, &self.names)?;
         let path = request.uri().path();
         if let Some(code) = path.strip_prefix(reply::PROBLEMS) {
             return Ok(pages::problem(code).map(GateBody::Own));
@@ -139,56 +152,11 @@ impl Gateway {
         }
     }
 
-    /// What is wrong with a request before anything in it is looked at.
-    fn check_door(&self, request: &Request<Received>) -> Result<(), Refusal> {
-        if *self.stop.borrow() {
-            return Err(Refusal::Door(Code::Draining, "the sidecar is stopping".to_owned()));
-        }
-        let host = addressed(request)?;
-        let named = |known: &String| host.eq_ignore_ascii_case(known.as_bytes());
-        if !self.hosts.is_empty() && !self.hosts.iter().any(named) {
-            return Err(Refusal::Door(Code::WrongHost, "`Host` is none of this door's names".to_owned()));
-        }
-        let headers = request.headers();
-        if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
-            return Err(Refusal::Door(Code::Denied, "this door is not for browsers".to_owned()));
-        }
-        let came_round = |via: &HeaderValue| via.to_str().is_ok_and(|via| via.contains(&*self.pseudonym));
-        if headers.get_all(VIA).iter().any(came_round) {
-            return Err(Refusal::Door(Code::EgressBlocked, "the call has been through this sidecar before".to_owned()));
-        }
-        Ok(())
-    }
-
     /// Bytes nobody can guess. Should the system have none to give, an id repeats at worst; a token is never made so.
     fn random_bytes(&self) -> [u8; 10] {
         let mut bytes = [0; 10];
         let _ = self.random.fill(&mut bytes);
         bytes
-    }
-}
-
-/// The host a request names, in the one form each version of HTTP has for it: a path and one `Host` (RFC 9112 §3.2), or an
-/// `:authority` and at most the same `Host` (RFC 9113 §8.3.1).
-fn addressed(request: &Request<Received>) -> Result<&[u8], Refusal> {
-    let unclear = |why: &str| Refusal::Door(Code::RequestUnclear, why.to_owned());
-    if request.method() == Method::CONNECT {
-        return Err(Refusal::Door(Code::MethodUnknown, "this door is no forward proxy".to_owned()));
-    }
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next().map(HeaderValue::as_bytes);
-    if hosts.next().is_some() {
-        return Err(unclear("send exactly one `Host`"));
-    }
-    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    match (request.version(), authority, host) {
-        (Version::HTTP_11, None, Some(host)) if request.uri().scheme().is_none() => Ok(host),
-        (Version::HTTP_11, None, None) => Err(unclear("send exactly one `Host`")),
-        (Version::HTTP_11, _, _) => Err(unclear("the request's target is a whole URL; send the path alone")),
-        (Version::HTTP_2, Some(authority), None) => Ok(authority),
-        (Version::HTTP_2, Some(authority), Some(host)) if authority == host => Ok(authority),
-        (Version::HTTP_2, _, _) => Err(unclear("send one `:authority`, and no other `Host`")),
-        _ => Err(unclear("send HTTP/1.1 or HTTP/2")),
     }
 }
 
@@ -246,7 +214,11 @@ fn credentials(headers: &HeaderMap) -> Result<(Option<Secret>, Option<Secret>), 
 }
 
 fn task_token(headers: &HeaderMap, basic: Option<Secret>) -> Result<Option<Digest>, Refusal> {
-    let named = headers.get(TASK).map(|value| Digest::of(value.as_bytes()));
+    let mut values = headers.get_all(TASK).iter();
+    let named = values.next().map(|value| Digest::of(value.as_bytes()));
+    if values.next().is_some() {
+        return Err(Refusal::Door(Code::RequestUnclear, "send `Agent-Task` once".to_owned()));
+    }
     match (named, basic) {
         (Some(_), Some(_)) => {
             Err(Refusal::Door(Code::RequestUnclear, "name the task once, in `Agent-Task` or in the URL".to_owned()))

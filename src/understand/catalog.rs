@@ -204,9 +204,11 @@ impl FactType {
     /// In words.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::String => "string",
-            Self::Long => "whole number of 64 bits",
-            Self::Decimal => "number with at most four digits behind the point",
+            Self::String => "string, nor a JSON number in its shortest form",
+            Self::Long => "whole number of 64 bits, or of 53 where it is a JSON number",
+            Self::Decimal => {
+                "number with at most four digits behind the point, or 15 digits in all where it is a JSON number"
+            }
             Self::Bool => "true or false",
         }
     }

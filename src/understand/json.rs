@@ -1,6 +1,7 @@
 //! JSON in the one reading it may have (RFC 8259, and RFC 7493 §2.3: no duplicate names).
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -9,11 +10,20 @@ use serde_json::value::RawValue;
 /// How deep a body may nest. serde_json stops at 128 by itself; servers differ beyond far less.
 const DEPTH: usize = 64;
 
+/// How many names a body may hold, in all its objects together.
+const NAMES: usize = 100_000;
+
+/// The largest whole number that a parser which knows only IEEE 754 doubles keeps (RFC 7493 §2.2).
+const LARGEST: u64 = (1 << 53) - 1;
+
+/// Significant digits that such a parser keeps of any number.
+const DIGITS: usize = 15;
+
 /// Refuses a body that two parsers could read differently: duplicate names, names that differ in case only, more than
-/// one document, deep nesting. The error is for the agent.
+/// one document, deep nesting, very many names. The error is for the agent.
 pub fn check(body: &[u8]) -> Result<(), String> {
     let mut parser = serde_json::Deserializer::from_slice(body);
-    Strict { depth: 0 }
+    Strict { depth: 0, names: &Cell::new(0) }
         .deserialize(&mut parser)
         .and_then(|()| parser.end())
         .map_err(|error| format!("the JSON body is unclear: {error}"))
@@ -54,17 +64,28 @@ pub fn at<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, String> 
 #[serde(transparent)]
 struct Name(String);
 
-struct Strict {
+#[derive(Clone, Copy)]
+struct Strict<'a> {
     depth: usize,
+    names: &'a Cell<usize>,
 }
 
-impl Strict {
-    fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
-        if self.depth < DEPTH { Ok(Self { depth: self.depth + 1 }) } else { Err(E::custom("it nests too deeply")) }
+impl Strict<'_> {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth < DEPTH {
+            Ok(Self { depth: self.depth + 1, ..self })
+        } else {
+            Err(E::custom("it nests too deeply"))
+        }
+    }
+
+    fn named<E: serde::de::Error>(self) -> Result<(), E> {
+        self.names.set(self.names.get() + 1);
+        if self.names.get() > NAMES { Err(E::custom(format_args!("it holds more than {NAMES} names"))) } else { Ok(()) }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -72,7 +93,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,10 +130,10 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let mut seen: HashMap<String, ()> = HashMap::new();
+        let mut seen: HashSet<String> = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
-            let folded = folded(&name);
-            if seen.insert(folded, ()).is_some() {
+            self.named()?;
+            if !seen.insert(folded(&name)) {
                 return Err(A::Error::custom(format_args!(
                     "the name `{}` stands twice in one object",
                     name.escape_debug()
@@ -130,9 +151,54 @@ pub fn text(raw: &str) -> Option<String> {
     String::deserialize(&mut parser).ok()
 }
 
+/// Whether a JSON number is one that every parser keeps as it is: not larger than a double is exact, not more digits
+/// than it holds (RFC 8259 §6, RFC 7493 §2.2).
+pub fn is_kept(number: &str) -> bool {
+    match number.trim_start_matches('-').parse::<u64>() {
+        Ok(whole) => whole <= LARGEST,
+        Err(_) => {
+            let digits = number.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
+            digits <= DIGITS && !number.contains(['e', 'E'])
+        }
+    }
+}
+
+/// Whether a JSON number is also written in the only way it can be: as text it is compared with, `1.0` is not `1`.
+pub fn is_shortest(number: &str) -> bool {
+    let dull = number == "-0" || number.contains('.') && number.ends_with(['0', '.']);
+    is_kept(number) && !dull
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_a_double_rounds_is_not_kept() {
+        for number in ["0", "-0", "1.5", "1.50", "9007199254740991", "-9007199254740991", "0.000000000000001"] {
+            assert!(is_kept(number), "{number}");
+        }
+        for number in ["9007199254740992", "9007199254740993", "18446744073709551616", "1e3", "0.1234567890123456"] {
+            assert!(!is_kept(number) && !is_shortest(number), "{number}");
+        }
+        for number in ["0", "-1", "1.5", "10", "0.5"] {
+            assert!(is_shortest(number), "{number}");
+        }
+        for number in ["-0", "1.0", "1.50", "0.0"] {
+            assert!(!is_shortest(number), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_body_holds_so_many_names_and_no_more() {
+        let body = |names: usize| {
+            let members: Vec<String> = (0..names).map(|name| format!("\"{name}\":1")).collect();
+            let (front, back) = members.split_at(names / 2);
+            format!("[{{{}}},{{{}}}]", front.join(","), back.join(","))
+        };
+        assert!(check(body(NAMES).as_bytes()).is_ok());
+        assert!(check(body(NAMES + 1).as_bytes()).unwrap_err().contains("more than 100000 names"));
+    }
 
     #[test]
     fn what_two_parsers_could_read_differently_is_refused() {
@@ -148,6 +214,7 @@ mod tests {
             "{\"a\":1}\0",
             "[1,]",
             "01",
+            "1e400",
             "NaN",
             "// x\n{}",
             &deep,

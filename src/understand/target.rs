@@ -5,6 +5,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::model::names_credential;
+
 /// A path and query of which there is exactly one reading.
 #[derive(Debug)]
 pub struct Target {
@@ -43,6 +45,11 @@ impl Target {
     /// Path and query, as sent.
     pub fn into_wire(self) -> String {
         self.wire
+    }
+
+    /// The key of a credential in the query, if there is one: it cannot be taken out of what is judged and sent.
+    pub fn credential(&self) -> Option<&str> {
+        self.query.iter().map(|pair| pair.key.as_str()).find(|key| names_credential(key))
     }
 
     /// The one value of `key` in the query; an error if there are several, or if a server could read it in two ways.

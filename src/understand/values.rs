@@ -88,17 +88,22 @@ impl Place {
     }
 }
 
-/// The value as the type wants it; nothing if it is not of that type.
+/// The value as the type wants it; nothing if it is not of that type, or if the tool could read another from it.
 pub fn argument(kind: FactType, found: &Found) -> Option<Argument> {
     let text = match found {
         Found::Plain(text) => text.clone(),
         Found::Json(raw) if raw.starts_with('"') => json::text(raw)?,
         Found::Json(raw) if raw.starts_with(['{', '[']) || raw == "null" => return None,
-        Found::Json(raw) => raw.clone(),
+        Found::Json(raw) if matches!(raw.as_str(), "true" | "false") => raw.clone(),
+        Found::Json(raw) => {
+            let one_way = if kind == FactType::String { json::is_shortest(raw) } else { json::is_kept(raw) };
+            one_way.then(|| raw.clone())?
+        }
     };
     match kind {
         FactType::String => Some(Argument::Text(text)),
-        FactType::Long => text.parse().ok().map(Argument::Long),
+        // `007`, `+7` and `-0` are numbers to some.
+        FactType::Long => text.parse().ok().filter(|long: &i64| long.to_string() == text).map(Argument::Long),
         FactType::Bool => text.parse().ok().map(Argument::Bool),
         FactType::Decimal => decimal(&text).map(Argument::Decimal),
     }

@@ -33,6 +33,11 @@ impl Bench {
         Self::start(wanted(), Seams::default()).await
     }
 
+    /// With one worker, so that whatever is kept of a connection is there for the next call.
+    pub async fn single() -> Self {
+        Self::start(Wanted { listen: "workers = 1", ..wanted() }, Seams::default()).await
+    }
+
     pub async fn start(wanted: Wanted, seams: Seams) -> Self {
         let (a, b) = (Raw::start().await, Raw::start().await);
         let mut sidecar = Sidecar::start(Wanted { upstream: Some(a.clone()), ..wanted }, seams).await;

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::bench::{Bench, get, post, wanted};
 use super::program::Program;
+use crate::suite::common::invariants;
 use crate::suite::common::raw::{FINE, Reply};
 use crate::suite::common::sidecar::{Wanted, all};
 
@@ -75,7 +76,7 @@ async fn g4_heads_that_are_too_long_are_refused() {
         let _ = stream.write_all(request.replace("HOST", &bench.sidecar.door.to_string()).as_bytes()).await;
         let (_, got) = ends(stream).await;
         // A peer that is still writing may see the connection close before it sees why.
-        assert!(got == status || got == 0, "{got} instead of {status}");
+        assert!(got == status || got == 0 || (got, status) == (431, 414), "{got} instead of {status}");
     }
     assert_eq!(bench.a.requests().len(), 0);
     bench.hold().await;
@@ -111,9 +112,15 @@ async fn g12_out_of_descriptors_calls_go_on_and_nothing_spins() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(program.cpu() - before < Duration::from_millis(500), "it spins");
     // Those that say nothing make room within seconds.
-    let answer = timeout(Duration::from_secs(30), program.ask(get("/tracker/notes"))).await.expect("an answer");
-    assert_eq!(answer.status, 200);
-    assert_eq!(program.reader().calls(&countersign::record::Filter::default()).unwrap().len(), 1);
+    let (mut statuses, begun) = (Vec::new(), Instant::now());
+    while statuses.last() != Some(&200) && begun.elapsed() < Duration::from_secs(30) {
+        statuses.push(program.ask(get("/tracker/notes")).await.status);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(statuses.pop(), Some(200));
+    assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    let permitted = |story: &countersign::record::Story| story.first("permitted").is_some();
+    assert_eq!(invariants::stories(&program.reader()).iter().filter(|story| permitted(story)).count(), 1);
     drop(idle);
     program.hold().await;
 }
@@ -200,7 +207,7 @@ async fn g3_an_agent_that_does_not_read_is_held_in_bounded_memory_and_cut() {
     let request = get("/tracker/notes").replace("HOST", &program.agent().door.to_string());
     stream.write_all(request.as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let stories = program.reader().calls(&countersign::record::Filter::default()).unwrap();
+    let stories = invariants::stories(&program.reader());
     assert_eq!(stories[0].last("ended").unwrap().entry["ending"], "expired");
     assert!(program.memory() < 128 << 20, "{} bytes of memory", program.memory());
     drop(stream);

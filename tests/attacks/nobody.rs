@@ -1,213 +1,228 @@
-//! The same bench around the real program: for what only a process of its own shows, its log, its memory, its files.
+//! The real program in a folder of its own. Where the tests run as root, it runs as a user of no rights.
 
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use countersign::record::Reader;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 
-use super::bench::wanted;
-use crate::suite::common::invariants;
-use crate::suite::common::raw::Raw;
-use crate::suite::common::sidecar::{Wanted, lay_out};
-use crate::suite::common::spellings::canary;
-use crate::suite::common::wire::{Agent, Answer};
+use crate::suite::common::sidecar::{Answer, FRAMEWORK};
 
-/// Bytes of memory that a sidecar of a test may take at its worst.
-const MEMORY: usize = 256 << 20;
+/// A user who owns nothing.
+pub const NOBODY: u32 = 65_534;
 
-/// `countersign serve` on a folder of its own, with one standing secret for its tool.
+const TRACKER: &str = include_str!("../../examples/demo/tracker.toml");
+
+/// How long a start may take, on a machine that builds at the same time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}
+
+/// Who the program runs as.
+pub fn its_uid() -> u32 {
+    if is_root() { NOBODY } else { geteuid().as_raw() }
+}
+
+/// A command that runs as the user the program runs as.
+pub fn as_its_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    if is_root() { as_user(NOBODY, program) } else { Command::new(program) }
+}
+
+/// A command that runs as another user, which takes root.
+pub fn as_user(uid: u32, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--reuid={uid}")).arg(format!("--regid={uid}")).arg("--clear-groups").arg(program);
+    command
+}
+
+/// A configuration for one agent, this test's user, and one tool. `more` are whole tables.
+pub fn config(tool: &str, more: &str) -> String {
+    let uid = geteuid().as_raw();
+    format!(
+        "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 1\n\
+         [agents.helper]\nidentify = [{{ peer = {{ uid = {uid} }} }}]\n\
+         open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\nintent = \"never\"\n\
+         [tools.tracker]\nupstream = \"{tool}\"\ncatalog = \"tracker.toml\"\nissuer = \"calls\"\n\
+         networks = [\"127.0.0.0/8\"]\nplaintext = true\n\
+         [issuers.calls]\nkind = \"jwt\"\n{more}"
+    )
+}
+
+/// A folder with what the program needs, belonging to its user and open to nobody else.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn new(config: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(folder.path("policies")).unwrap();
+        folder.write("policies/main.cedar", "@id(\"all\") permit(principal, action, resource);", 0o600);
+        folder.write("tracker.toml", TRACKER, 0o600);
+        folder.write("framework.token", FRAMEWORK, 0o600);
+        folder.write("countersign.toml", config, 0o600);
+        // Others may not be let to where the program was built.
+        fs::copy(env!("CARGO_BIN_EXE_countersign"), folder.path("countersign")).unwrap();
+        fs::set_permissions(folder.path("countersign"), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["", "policies", "countersign"] {
+            folder.hand_over(name);
+        }
+        folder
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str, mode: u32) {
+        fs::write(self.path(name), text).unwrap();
+        self.mode(name, mode);
+        self.hand_over(name);
+    }
+
+    pub fn mode(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// To the program's user.
+    pub fn hand_over(&self, name: &str) {
+        if is_root() {
+            std::os::unix::fs::lchown(self.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    pub fn serve(&self, environment: &[(&str, &str)]) -> Command {
+        let mut command = as_its_user(self.path("countersign"));
+        command.arg("--config").arg(self.path("countersign.toml")).arg("serve").current_dir("/");
+        command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// A start that is to be refused: its exit code and what it says.
+    pub fn refused(&self, environment: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut child = self.serve(environment).stderr(Stdio::piped()).spawn().unwrap();
+        let started = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if started.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+                panic!("it serves: {said}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        (status.code(), String::from_utf8(stderr).unwrap())
+    }
+}
+
+/// The program, serving.
 pub struct Program {
-    pub folder: tempfile::TempDir,
-    pub a: Arc<Raw>,
-    pub b: Arc<Raw>,
-    /// The standing secret.
-    pub canary: String,
-    agent: Agent,
-    admin: String,
-    vkey: String,
-    checkpoints: Vec<String>,
-    descriptors: usize,
+    pub folder: Folder,
+    pub agent: String,
+    pub admin: String,
     child: Child,
 }
 
 impl Program {
-    pub async fn usual() -> Self {
-        Self::start(wanted(), &[]).await
+    pub async fn start(folder: Folder, environment: &[(&str, &str)]) -> Self {
+        let command = folder.serve(environment);
+        Self::run(folder, command).await
     }
 
-    /// With further variables in its environment.
-    pub async fn start(wanted: Wanted, environment: &[(&str, &str)]) -> Self {
-        let command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        Self::run(command, wanted, environment).await
+    /// Starts it and waits until its doors are open. What it logs goes into the folder's `log`.
+    pub async fn run(folder: Folder, mut command: Command) -> Self {
+        let log = fs::File::create(folder.path("log")).unwrap();
+        let child = command.stderr(log).spawn().unwrap();
+        let mut program = Self { folder, agent: String::new(), admin: String::new(), child };
+        let started = Instant::now();
+        loop {
+            if let Some(open) = program.lines().into_iter().find(|line| line["message"] == "the doors are open") {
+                let door = |name: &str| open[name].as_str().unwrap().to_owned();
+                (program.agent, program.admin) = (door("agent"), door("admin"));
+                return program;
+            }
+            assert!(program.child.try_wait().unwrap().is_none(), "it does not serve: {}", program.log());
+            assert!(started.elapsed() < PATIENCE, "it does not open its doors: {}", program.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// Started by another program, such as `prlimit`.
-    pub async fn under(starter: &[&str], wanted: Wanted) -> Self {
-        let mut command = Command::new(starter[0]);
-        command.args(&starter[1..]).arg(env!("CARGO_BIN_EXE_countersign"));
-        Self::run(command, wanted, &[]).await
-    }
-
-    async fn run(mut command: Command, wanted: Wanted, environment: &[(&str, &str)]) -> Self {
-        let (a, b, canary) = (Raw::start().await, Raw::start().await, canary());
-        let folder = tempfile::tempdir().unwrap();
-        let more =
-            format!("[issuers.standing]\nkind = \"static\"\nsecret = {{ file = \"secret.token\" }}\n{}", wanted.more);
-        let mut files = wanted.files.clone();
-        files.push(("secret.token", canary.clone()));
-        lay_out(folder.path(), &a.origin, &Wanted { issuer: "standing", more, files, ..wanted });
-        std::fs::create_dir(folder.path().join("tmp")).unwrap();
-        command.args(["serve", "--config"]).arg(folder.path().join("countersign.toml"));
-        command
-            .env("COUNTERSIGN_LOG", "trace")
-            .env("TMPDIR", folder.path().join("tmp"))
-            .envs(environment.iter().copied());
-        let log = std::fs::File::create(log_file(folder.path())).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let opened = opened(&mut child, folder.path()).await;
-        let text = |name: &str| opened[name].as_str().unwrap().to_owned();
-        let agent = Agent::new(text("agent").parse().unwrap());
-        let descriptors = descriptors(child.id());
-        let first = Reader::open(&folder.path().join("lineage.db")).unwrap().checkpoint().unwrap();
-        let checkpoints = first.into_iter().collect();
-        Self { a, b, canary, agent, admin: text("admin"), vkey: text("vkey"), checkpoints, descriptors, child, folder }
-    }
-
-    pub fn agent(&self) -> &Agent {
-        &self.agent
-    }
-
-    pub async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
-        self.agent.ask(request).await
-    }
-
-    pub fn reader(&self) -> Reader {
-        Reader::open(&self.folder.path().join("lineage.db")).unwrap()
-    }
-
-    /// Everything it has written to its standard output and error.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(log_file(self.folder.path())).unwrap()
-    }
-
-    /// The most memory it ever took, in bytes.
-    pub fn memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
-    }
-
-    pub fn id(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The time it has spent on cores so far.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    /// What the kernel shows of it.
+    pub fn proc(&self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.pid().to_string()).join(name)
     }
 
-    pub async fn metrics(&self) -> Answer {
-        let admin = Agent::new(self.admin.parse().unwrap());
-        admin.ask("GET /metrics HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n").await
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path("log")).unwrap()
     }
 
-    /// Stops it, and checks everything that holds after every test.
-    pub async fn hold(mut self) {
-        let metrics = self.metrics().await;
-        assert_eq!(metrics.status, 200, "it does not live: {}", self.log());
-        assert!(self.memory() < MEMORY, "{} bytes of memory", self.memory());
-        self.gives_descriptors_back().await;
-        self.checkpoints.extend(self.reader().checkpoint().unwrap());
-        self.stop().await;
-        let reader = self.reader();
-        let stories = invariants::stories(&reader);
-        invariants::assert_each_has_its_records(&stories);
-        let permitted = stories.iter().filter(|story| story.first("permitted").is_some()).count();
-        assert!(self.a.requests().len() <= permitted, "{} requests, {permitted} permitted", self.a.requests().len());
-        assert_eq!((self.a.malformed(), self.b.connections()), (Vec::new(), 0));
-        invariants::assert_lineage(&reader, &self.checkpoints, &self.vkey);
-        assert!(!self.log().contains("panicked"), "{}", self.log());
-        invariants::assert_answers(&self.agent.heard(), &stories);
-        let mut told: Vec<(String, Vec<u8>)> = vec![("the metrics".to_owned(), metrics.body.into_bytes())];
-        told.extend(self.agent.heard().into_iter().map(|bytes| ("an answer".to_owned(), bytes)));
-        invariants::gather(self.folder.path(), &mut told);
-        invariants::assert_nothing_tells(&told, &self.canary);
+    /// The lines it has logged so far, each of which must be one.
+    pub fn lines(&self) -> Vec<Value> {
+        let log = self.log();
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
     }
 
-    /// Tells it to stop, and waits until it has.
-    pub async fn stop(&mut self) {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        for _ in 0..600 {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                assert!(status.success(), "{status}: {}", self.log());
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("it does not stop: {}", self.log());
+    /// Sends a request to the agents' door and reads the answer to its end.
+    pub async fn send(&self, request: &str) -> Answer {
+        send(&self.agent, &self.folder.path("agent.sock"), request).await
     }
 
-    /// What is left open beside the connections it keeps to its tool.
-    async fn gives_descriptors_back(&self) {
-        let mut open = 0;
-        for _ in 0..80 {
-            open = descriptors(self.child.id());
-            if open <= self.descriptors + self.a.connections().min(64) + 2 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("{open} file descriptors are open, {} were at first", self.descriptors);
+    /// Likewise to the admin door.
+    pub async fn ask(&self, request: &str) -> Answer {
+        send(&self.admin, &self.folder.path("admin.sock"), request).await
+    }
+
+    /// A task of the framework; gives its token.
+    pub async fn open_task(&self) -> String {
+        let opened = self
+            .send(&format!(
+                "POST /-/tasks HTTP/1.1\r\nhost: HOST\r\nauthorization: Bearer {FRAMEWORK}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
+            ))
+            .await;
+        opened.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks it to stop, waits until it has, and gives its folder.
+    pub fn stop(mut self) -> (Folder, String) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        self.child.wait().unwrap();
+        let log = self.log();
+        let empty = Folder(tempfile::tempdir().unwrap());
+        (std::mem::replace(&mut self.folder, empty), log)
     }
 }
 
 impl Drop for Program {
-    /// A test that fails leaves nothing running.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn log_file(folder: &Path) -> PathBuf {
-    folder.join("program.log")
+async fn send(door: &str, socket: &Path, request: &str) -> Answer {
+    let (bytes, door) = match door.parse::<SocketAddr>() {
+        Ok(address) => (exchange(TcpStream::connect(address).await.unwrap(), request, door).await, door),
+        Err(_) => (exchange(UnixStream::connect(socket).await.unwrap(), request, "localhost").await, "a socket"),
+    };
+    assert!(!bytes.is_empty(), "{door} hung up on {request}");
+    Answer::parse(&bytes)
 }
 
-fn descriptors(process: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
-}
-
-/// The log's line about the open doors.
-async fn opened(child: &mut Child, folder: &Path) -> Value {
-    for _ in 0..400 {
-        let log = std::fs::read_to_string(log_file(folder)).unwrap_or_default();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        if let Some(line) = lines.into_iter().find(|line| line["message"] == "the doors are open") {
-            return line;
-        }
-        assert!(child.try_wait().unwrap().is_none(), "it did not start: {log}");
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("its doors did not open");
-}
-
-#[tokio::test]
-async fn the_real_program_lends_a_secret_and_tells_nobody() {
-    let program = Program::usual().await;
-    for _ in 0..3 {
-        assert_eq!(program.ask(super::bench::get("/tracker/notes")).await.status, 200);
-    }
-    assert_eq!(program.ask(super::bench::get("/tracker/admin")).await.code(), (403, "denied".to_owned()));
-    let seen = program.a.requests();
-    assert!(seen.iter().all(|seen| seen.all("authorization") == [format!("Bearer {}", program.canary)]), "{seen:?}");
-    assert_eq!(seen.len(), 3);
-    program.hold().await;
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str, host: &str) -> Vec<u8> {
+    stream.write_all(request.replace("HOST", host).as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await;
+    read.expect("an answer").unwrap();
+    bytes
 }

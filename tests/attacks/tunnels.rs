@@ -82,12 +82,7 @@ async fn messages_pass_both_ways_under_a_lease_and_are_counted() {
     for lifetime in [Lifetime::Head, Lifetime::End] {
         let (tool, mut handshakes) = echoes().await;
         let mut sidecar = start(tool, lifetime).await;
-        let more = [
-            ("authorization", "Bearer the-agents-own"),
-            ("sec-websocket-extensions", "permessage-deflate"),
-            ("sec-websocket-protocol", "v1"),
-        ];
-        // The tool chooses no protocol, which it may.
+        let more = [("authorization", "Bearer the-agents-own"), ("sec-websocket-extensions", "permessage-deflate")];
         let (mut socket, call) = match open(&sidecar, &more).await {
             Ok(opened) => opened,
             Err(error) => panic!("{error}"),

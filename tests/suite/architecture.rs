@@ -48,7 +48,7 @@ const HANDED_ON: &[(&str, &str, &[&str])] = &[
     ("mint", "record", RECORD_WORDS),
     ("mint", "record", &["Sealer"]),
     ("mint", "revoke", &["Lease", "Reaper"]),
-    ("forward", "revoke", &["Lease", "Leased", "Answer", "Echo", "cut"]),
+    ("forward", "revoke", &["Lease", "Leased", "Tunnel", "Answer", "Echo", "cut"]),
     ("revoke", "memory", &["Slot"]),
     ("revoke", "mint", &["Issuer", "Issuers", "IssuerError"]),
     ("revoke", "record", RECORD_WORDS),

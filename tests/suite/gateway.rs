@@ -139,7 +139,7 @@ async fn what_an_agent_brings_of_its_own_is_not_sent_on() {
     let seen = sidecar.tool.seen().remove(0);
     let mut names: Vec<&str> = seen.headers().keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["accept", "accept-encoding", "authorization", "host"]);
+    assert_eq!(names, ["accept", "accept-encoding", "authorization", "host", "via"]);
     assert_eq!(seen.headers()["authorization"], *format!("Bearer {}", sidecar.vault.secret(1)));
     let story = sidecar.story(answer.call(), "permitted").await;
     assert_eq!(story.first("permitted").unwrap().entry["brought_credential"], true);

@@ -53,6 +53,7 @@ async fn a_store_that_is_held_up_refuses_within_the_deadline_and_then_goes_on() 
     assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("record_unavailable")));
     assert_eq!((sidecar.vault.minted(), sidecar.tool.seen().len()), (1, 1));
     holder.execute_batch("ROLLBACK").unwrap();
+    drop(holder);
     let mut status = 0;
     for _ in 0..50 {
         status = sidecar.send(READ).await.status;

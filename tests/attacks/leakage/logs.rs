@@ -9,14 +9,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use countersign::app::{self, Seams};
 use countersign::config::Config;
-use countersign::forward::{AnswerBody, Upstream, UpstreamError};
+use countersign::forward::{AnswerBody, RequestBody, Upstream, UpstreamError};
 use countersign::model::{BoxFuture, Tool as ToolNoun};
 use countersign::telemetry::{self, LONGEST_LINE, LONGEST_VALUE};
 use http::{Request, Response};
-use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -32,7 +30,7 @@ impl Upstream for Panics {
     fn send(
         &self,
         _: &Arc<ToolNoun>,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
     ) -> BoxFuture<'_, Result<Response<AnswerBody>, UpstreamError>> {
         let token = request.headers()["authorization"].to_str().unwrap().to_owned();
         Box::pin(async move { panic!("{CANARY} {token}") })

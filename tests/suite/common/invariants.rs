@@ -155,11 +155,11 @@ fn assert_refusal(message: &Message, answer: &Answer, stories: &[Story]) {
     assert_eq!(body["instance"], format!("/calls/{call}"));
     let helpful = ["type", "title", "status", "detail", "rule", "retry_after_ms", "suggestions", "stop", "approval"];
     assert!(members.iter().all(|member| terse.contains(member) || helpful.contains(member)), "{answer:?}");
-    if !members.contains("type") {
-        assert!(members.iter().all(|member| terse.contains(member) || *member == "approval"), "{answer:?}");
-    } else {
+    if members.contains("type") {
         assert_eq!(body["status"], answer.status, "{answer:?}");
         assert!(!story.records.iter().any(reads_untrusted), "too much is told: {answer:?}");
+    } else {
+        assert!(members.iter().all(|member| terse.contains(member) || *member == "approval"), "{answer:?}");
     }
 }
 

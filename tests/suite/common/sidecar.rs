@@ -24,12 +24,12 @@ const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
 /// What a test wants otherwise than usual.
 pub struct Wanted {
     pub policy: &'static str,
+    /// Lines for `[listen]`.
+    pub listen: &'static str,
     /// Lines that prove `[agents.helper]`; by default, the uid of this process.
     pub identify: String,
     /// Lines for `[agents.helper]`.
     pub agent: &'static str,
-    /// Lines for `[listen]`.
-    pub listen: &'static str,
     /// Lines for `[tools.tracker]`.
     pub tool: &'static str,
     /// The catalog of `[tools.tracker]`.
@@ -125,7 +125,9 @@ impl Sidecar {
 
     /// These ask the vault and the lineage about the credentials they get.
     pub fn may_call(&self, upstreams: &[Arc<Raw>]) {
-        upstreams.iter().for_each(|raw| raw.witnessed_by(self.witness()));
+        for raw in upstreams {
+            raw.witnessed_by(self.witness());
+        }
     }
 
     fn witness(&self) -> Witness {

@@ -139,7 +139,7 @@ fn check_start(start: &str, kind: Kind) -> Result<(), Flaw> {
         (Kind::Request, [method, target, "HTTP/1.1"]) => {
             is_token(method) && target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic())
         }
-        (Kind::Answer | Kind::Bodiless, ["HTTP/1.1", status, ..]) => {
+        (Kind::Answer | Kind::Bodiless, ["HTTP/1.0" | "HTTP/1.1", status, ..]) => {
             status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit())
         }
         _ => false,
