@@ -74,7 +74,7 @@ pub enum Error {
     Body(Fault),
     /// The answer is encoded in a way that was not asked for and is not decoded, so its content cannot be seen.
     #[error("the answer is encoded in a way that was not asked for")]
-    Encoded(String),
+    Encoded,
     /// The secret does not fit into the header it goes into.
     #[error("the credential holds bytes that no header can carry")]
     Secret,
@@ -194,7 +194,7 @@ fn agents_fault(fault: Option<&FaultCell>) -> Option<Error> {
 fn end_as(lease: &mut Lease, error: &Error) {
     lease.fail(error);
     match error {
-        Error::Upstream(_) | Error::Body(_) | Error::Encoded(_) | Error::Secret => {}
+        Error::Upstream(_) | Error::Body(_) | Error::Encoded | Error::Secret => {}
         Error::Late => lease.cut(Ending::Expired),
         Error::Abandoned => lease.cut(Ending::Abandoned),
         Error::Cut(ending) => lease.cut(*ending),

@@ -189,7 +189,7 @@ impl<A: Answers> Accepting<A> {
             };
             let Some(place) = places.take(free, &peer) else {
                 tracing::warn!("a peer has its share of connections; one more is turned away");
-                let _ = io.write_all(reply::CROWDED.as_bytes()).await;
+                let _ = io.write_all(&reply::crowded()).await;
                 return;
             };
             open.send_modify(|open| *open = open.saturating_add(1));

@@ -43,8 +43,8 @@ pub(super) fn decode<B>(answer: Response<B>) -> Result<Response<Decoding<B>>, Er
     let (mut head, body) = answer.into_parts();
     let decoder = match coding(&head.headers)? {
         None => None,
-        Some(coding) if head.status == StatusCode::PARTIAL_CONTENT => return Err(Error::Encoded(coding.to_owned())),
-        Some(coding) => Some(Box::new(Decoder::new(coding).ok_or_else(|| Error::Encoded(coding.to_owned()))?)),
+        Some(_) if head.status == StatusCode::PARTIAL_CONTENT => return Err(Error::Encoded),
+        Some(coding) => Some(Box::new(Decoder::new(coding).ok_or_else(|| Error::Encoded)?)),
     };
     if decoder.is_some() {
         for name in [CONTENT_ENCODING, CONTENT_LENGTH, ACCEPT_RANGES] {
@@ -59,10 +59,10 @@ pub(super) fn decode<B>(answer: Response<B>) -> Result<Response<Decoding<B>>, Er
 fn coding(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let mut found = None;
     for value in headers.get_all(CONTENT_ENCODING) {
-        let text = value.to_str().map_err(|_| Error::Encoded("?".to_owned()))?;
+        let text = value.to_str().map_err(|_| Error::Encoded)?;
         for coding in text.split(',').map(str::trim).filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
             if found.replace(coding).is_some() {
-                return Err(Error::Encoded(text.chars().take(40).collect()));
+                return Err(Error::Encoded);
             }
         }
     }
@@ -374,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_read_is_refused_or_breaks_off() {
         for coding in ["zstd", "gzip, gzip", "br, gzip", "compress", "x"] {
-            assert!(read(coding, &[b"x"]).await.unwrap_err().contains("encoded as"), "{coding}");
+            assert!(read(coding, &[b"x"]).await.unwrap_err().contains("encoded in a way"), "{coding}");
         }
         let mut partial = answer("gzip", &[b"x"]);
         *partial.status_mut() = StatusCode::PARTIAL_CONTENT;

@@ -93,7 +93,7 @@ impl Refusal {
                 forward::Error::Upstream(
                     UpstreamError::Unreachable(_) | UpstreamError::Tls(_) | UpstreamError::Protocol(_),
                 )
-                | forward::Error::Encoded(_)
+                | forward::Error::Encoded
                 | forward::Error::Secret => Code::UpstreamFailed,
                 forward::Error::Body(fault) => match fault {
                     Fault::Long => Code::TooLarge,

@@ -38,10 +38,26 @@ struct Problem<'a> {
     stop: bool,
 }
 
-/// What a peer is told that has its share of connections already, before anything it sends is read.
-pub const CROWDED: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-     content-length: 122\r\nconnection: close\r\n\r\n\
-     {\"type\":\"/-/problems/overloaded\",\"status\":503,\"code\":\"overloaded\",\"decision\":\"unavailable\",\"instance\":null,\"retryable\":true}";
+/// What a peer is told, over HTTP/1.1, that has its share of connections already. Nothing it sends is read, so there is no
+/// call.
+pub fn crowded() -> Vec<u8> {
+    let code = Code::Overloaded;
+    let body = serde_json::json!({
+        "type": format!("{PROBLEMS}{code}"),
+        "title": code.title(),
+        "status": code.status(),
+        "code": code.name(),
+        "decision": code.decision().name(),
+        "retryable": true,
+    })
+    .to_string();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
 
 /// The answer for a refusal. Terse once the task holds something untrusted: whoever wrote that may be reading.
 pub fn refusal(call: CallId, refused: &Refused) -> Response<Full<Bytes>> {

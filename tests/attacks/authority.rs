@@ -8,7 +8,7 @@ use crate::suite::common::sidecar::Wanted;
 use crate::suite::common::wire::Message;
 
 /// The headers that a plain GET may have at the upstream.
-const PLAIN: [&str; 3] = ["accept-encoding", "authorization", "host"];
+const PLAIN: [&str; 4] = ["accept-encoding", "authorization", "host", "via"];
 
 fn names(message: &Message) -> Vec<&str> {
     let mut names: Vec<&str> = message.fields.iter().map(|(name, _)| name.as_str()).collect();
@@ -168,7 +168,7 @@ async fn connection_takes_nothing_away_that_was_judged_or_lent() {
     ];
     assert_eq!(bench.ask(request("GET /tracker/a", &fields, "")).await.status, 200);
     let (seen, _) = bench.calls(1).await.remove(0);
-    assert_eq!(names(&seen), ["accept", "accept-encoding", "authorization", "host"]);
+    assert_eq!(names(&seen), ["accept", "accept-encoding", "authorization", "host", "via"]);
     assert_eq!(seen.all("authorization"), [format!("Bearer {}", bench.sidecar.vault.secret(1))]);
     assert_eq!(seen.all("host"), [bench.a.address.to_string()]);
     let named = request("GET /tracker/a", &["connection: accept", "accept: a/b"], "");
@@ -257,7 +257,7 @@ async fn whoever_waits_to_send_a_body_that_no_call_may_have_is_not_asked_for_it(
         ("POST /tracker/notes", "evil.test", "4", 421),
         ("BREW /tracker/notes", "HOST", "4", 405),
         ("CONNECT evil.test:443", "HOST", "4", 405),
-        ("POST /nothing/notes", "HOST", "70000", 413),
+        ("POST /nothing/notes", "HOST", "70000", 404),
     ] {
         let bytes =
             format!("{line} HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n");

@@ -88,7 +88,7 @@ async fn messages_pass_both_ways_under_a_lease_and_are_counted() {
             Err(error) => panic!("{error}"),
         };
         let seen = handshakes.recv().await.unwrap();
-        assert_eq!(seen.headers()["authorization"], "Bearer CANARY-lease-1");
+        assert_eq!(seen.headers()["authorization"], format!("Bearer {}", sidecar.vault.secret(1)));
         assert!(!seen.headers().contains_key("sec-websocket-extensions"), "what is compressed could not be looked at");
         for text in ["one", "two"] {
             socket.send(Message::text(text)).await.unwrap();

@@ -121,7 +121,7 @@ async fn no_secret_is_logged_at_any_level() {
         (with("authorization: Basic CANARY-of-the-agent-0123456789"), 400),
         (with("x-unclear: CANARY-of-the-agents-header-0123456789\u{e9}"), 400),
         (READ.replace("/issues/7", "/issues/7/CANARY-of-the-agents-path-0123456789"), 404),
-        (READ.replace("/issues/7", "/issues/7?access_token=CANARY-of-the-agents-query-0123456789"), 200),
+        (READ.replace("/issues/7", "/issues/7?access_token=CANARY-of-the-agents-query-0123456789"), 400),
         (format!("DELETE /-/tasks/{task} HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n"), 409),
         (with("connection: CANARY-of-the-agents-option-0123456789"), 200),
     ] {
