@@ -106,9 +106,9 @@ fn start_again(names: &BTreeSet<&str>, handed: OwnedFd) -> ConcealError {
     let mut arguments = env::args_os();
     let mut command = Command::new("/proc/self/exe");
     command.arg0(arguments.next().unwrap_or_else(|| "countersign".into())).args(arguments);
-    names.iter().for_each(|name| {
+    for name in names {
         command.env_remove(name);
-    });
+    }
     command.env(HANDED_OVER, "stdin").stdin(Stdio::from(handed));
     kernel("the program cannot be started again without its secrets")(command.exec())
 }

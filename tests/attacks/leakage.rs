@@ -69,13 +69,13 @@ fn assert_fixed(answer: &Answer, code: Code) {
 /// It stands nowhere in `text`, in no usual spelling.
 fn assert_absent(secret: &str, text: &[u8], place: &str) {
     let mut spellings = vec![secret.to_owned(), hex::encode(secret), hex::encode_upper(secret)];
-    spellings.push(secret.bytes().map(|byte| format!("%{byte:02X}")).collect());
+    spellings.push(percent_encoding::percent_encode(secret.as_bytes(), percent_encoding::NON_ALPHANUMERIC).to_string());
     // Base64 of it within something else begins at one of three places.
     for before in ["", "a", "ab"] {
         let whole = format!("{before}{secret}");
         let inner = if before.is_empty() { 0 } else { 4 }..whole.len() / 3 * 4;
         for encoded in [STANDARD.encode(&whole), URL_SAFE_NO_PAD.encode(&whole)] {
-            spellings.push(encoded[inner.clone()].to_owned());
+            spellings.push(encoded.get(inner.clone()).unwrap().to_owned());
         }
     }
     // A few letters of base64 stand everywhere.
@@ -239,7 +239,7 @@ fn nothing_that_holds_a_secret_prints_it() {
         placement: Placement::Header { name: http::header::AUTHORIZATION, prefix: "Bearer ".to_owned() },
     };
     let standing = countersign::mint::StaticSecret::new(&secret(), http::header::AUTHORIZATION, "Bearer ".to_owned());
-    let bytes = format!("{:?}", CANARY.as_bytes());
+    let bytes = format!("{:?}", &CANARY.as_bytes()[..6]);
     for printed in [
         format!("{:?}", secret()),
         format!("{:#?}", Evidence { peer, bearer: Some(secret()) }),
@@ -247,7 +247,7 @@ fn nothing_that_holds_a_secret_prints_it() {
         format!("{standing:?}"),
     ] {
         assert!(printed.contains("secret"), "{printed}");
-        assert!(!printed.contains("CANARY") && !printed.contains(&bytes[1..20]), "{printed}");
+        assert!(!printed.contains("CANARY") && !printed.contains(bytes.trim_end_matches(']')), "{printed}");
     }
 }
 

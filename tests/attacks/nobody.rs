@@ -169,7 +169,7 @@ impl Program {
     /// The lines it has logged so far, each of which must be one.
     pub fn lines(&self) -> Vec<Value> {
         let log = self.log();
-        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
     }
 
