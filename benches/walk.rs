@@ -1,6 +1,6 @@
 //! What a mediated call costs beside a bare proxy, through the real program: `cargo bench --bench walk`.
 //!
-//! `--smoke` shows in some seconds that it works; `--json FILE` keeps every figure; `--rounds N` says how often;
+//! `--stream` measures answers that stream; `--smoke` shows in some seconds that it works; `--json FILE` keeps every figure; `--rounds N` says how often;
 //! `--program PATH` measures another `countersign`; `--only WORD` measures what has the word in its name (may be repeated).
 //! Two cores are wanted: what is measured runs on the first, upstream and load on the second.
 
@@ -15,6 +15,7 @@ mod walk {
     pub mod report;
     pub mod rules;
     pub mod sidecar;
+    pub mod stream;
     pub mod upstream;
 }
 
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use walk::plan::Plan;
 use walk::report::Report;
-use walk::{bare, child, commit, load, upstream};
+use walk::{bare, child, commit, load, stream, upstream};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -34,6 +35,8 @@ fn main() -> Result<()> {
     match first.as_str() {
         "upstream" => on_one_thread(upstream::serve()),
         "bare" => on_one_thread(bare::proxy(&second)),
+        "hashing" => on_one_thread(bare::hashing(&second)),
+        "flood" => on_one_thread(stream::flood(second.parse()?)),
         "refusal" => on_one_thread(bare::refusal()),
         "load" => say(&serde_json::to_string(&on_one_thread(load::run(serde_json::from_str(&second)?))?)?),
         "commits" => {
@@ -52,6 +55,11 @@ fn run() -> Result<()> {
     // Not under /tmp, which may be memory: a commit would cost nothing there.
     let folder = tempfile::tempdir_in(&target)?;
     let mut told = Ok(());
+    if plan.stream {
+        let streamed = stream::run(&plan, folder.path(), &mut |what| told = say(what))?;
+        told?;
+        return say(&format!("\n{}", stream::text(&streamed, plan.long)));
+    }
     let measured = plan.run(folder.path(), &mut |what| told = say(what))?;
     told?;
     let report = Report { measured: &measured, plan: &plan, pinned: child::can_pin() };
@@ -72,6 +80,8 @@ fn asked() -> Result<(Plan, Option<PathBuf>)> {
         connections: vec![1, 16, 64],
         program: PathBuf::from(env!("CARGO_BIN_EXE_countersign")),
         only: Vec::new(),
+        stream: false,
+        long: 1 << 30,
     };
     let mut json = None;
     let mut arguments = std::env::args().skip(1);
@@ -79,8 +89,17 @@ fn asked() -> Result<(Plan, Option<PathBuf>)> {
         let mut value = || arguments.next().with_context(|| format!("`{argument}` needs a value"));
         match argument.as_str() {
             "--smoke" => {
-                plan = Plan { rounds: 1, warm_ms: 50, count_ms: 150, commits: 20, connections: vec![1, 8], ..plan }
+                plan = Plan {
+                    rounds: 1,
+                    warm_ms: 50,
+                    count_ms: 150,
+                    commits: 20,
+                    connections: vec![1, 8],
+                    long: 1 << 24,
+                    ..plan
+                }
             }
+            "--stream" => plan.stream = true,
             "--json" => json = Some(PathBuf::from(value()?)),
             "--rounds" => plan.rounds = value()?.parse()?,
             "--program" => plan.program = PathBuf::from(value()?),

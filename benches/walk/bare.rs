@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,6 +26,33 @@ pub async fn proxy(upstream: &str) -> Result<()> {
         stream.set_nodelay(true)?;
         let (client, authority) = (client.clone(), authority.clone());
         let service = service_fn(move |request: Request<Incoming>| client.request(readdressed(request, &authority)));
+        tokio::task::spawn_local(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+/// The same, with SHA-256 over every answer: what a record of it costs at least.
+pub async fn hashing(upstream: &str) -> Result<()> {
+    let authority: Authority = upstream.parse().context("the upstream's address")?;
+    let client: Client<_, Incoming> = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    let listener = super::child::announce().await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (client, authority) = (client.clone(), authority.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = client.request(readdressed(request, &authority));
+            async move {
+                let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+                answer.await.map(|answer| {
+                    answer.map(|body| {
+                        body.map_frame(move |frame| {
+                            frame.data_ref().into_iter().for_each(|data| digest.update(data));
+                            frame
+                        })
+                    })
+                })
+            }
+        });
         tokio::task::spawn_local(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }

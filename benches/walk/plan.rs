@@ -27,6 +27,10 @@ pub struct Plan {
     pub connections: Vec<usize>,
     /// The `countersign` that is measured.
     pub program: PathBuf,
+    /// Answers that stream are measured, and nothing else.
+    pub stream: bool,
+    /// Bytes of the long one.
+    pub long: u64,
     /// Only what has one of these in its name, and `bare`; all if there are none.
     pub only: Vec<String>,
 }
@@ -55,7 +59,8 @@ pub fn key(name: &str, connections: usize) -> String {
 }
 
 /// What all sidecars have in common but for what their names say.
-const USUAL: Setup = Setup { sync: "full", issuer: "jwt", more: More::None, counting: false, others: 20, log: "warn" };
+pub const USUAL: Setup =
+    Setup { sync: "full", issuer: "jwt", more: More::None, counting: false, others: 20, log: "warn" };
 
 /// Those of the first table.
 pub const WALKS: [(&str, Setup); 4] = [
