@@ -140,14 +140,11 @@ async fn call(upstream: &dyn Upstream, lease: &mut Lease) -> Result<Response<Cam
     let answer = answer.map_err(|error| agents_fault(fault.as_ref()).unwrap_or(Error::Upstream(error)))?;
     let lent = lease.head_came();
     let mut redactor = lent.and_then(|(secret, placement)| Redactor::new(secret, &placement, lease.echo()));
-    let answer = match opened(answer, agent) {
-        Ok((headers, agent, tool)) => {
-            let headers = switched(&lease.call().headers, &headers)?;
-            let sides = Sides { agent, tool, redactor };
-            return Ok(answer_of(StatusCode::SWITCHING_PROTOCOLS, headers, Came::Tunnel(sides)));
-        }
-        Err(answer) => answer,
-    };
+    if let (AnswerBody::Tunnel(tool), Some(agent)) = (answer.body(), agent) {
+        let headers = switched(&lease.call().headers, answer.headers())?;
+        let sides = Sides { agent, tool: tool.clone(), redactor };
+        return Ok(answer_of(StatusCode::SWITCHING_PROTOCOLS, headers, Came::Tunnel(sides)));
+    }
     let (mut head, body) = decode(answer)?.into_parts();
     head.headers = headers::incoming(&head.headers, &tool.answer_headers);
     if let Some(redactor) = &mut redactor {
@@ -165,18 +162,6 @@ async fn call(upstream: &dyn Upstream, lease: &mut Lease) -> Result<Response<Cam
         }
     }
     Ok(answer_of(head.status, head.headers, Came::Body(body)))
-}
-
-/// Both sides of a tunnel, and the tool's answer to the handshake, if one was asked for and given.
-fn opened(
-    answer: Response<AnswerBody>,
-    agent: Option<OnUpgrade>,
-) -> Result<(HeaderMap, OnUpgrade, OnUpgrade), Response<AnswerBody>> {
-    let (head, body) = answer.into_parts();
-    match (body, agent) {
-        (AnswerBody::Tunnel(tool), Some(agent)) => Ok((head.headers, agent, tool)),
-        (body, _) => Err(Response::from_parts(head, body)),
-    }
 }
 
 fn answer_of(status: StatusCode, headers: HeaderMap, came: Came) -> Response<Came> {

@@ -44,7 +44,7 @@ pub(super) fn decode<B>(answer: Response<B>) -> Result<Response<Decoding<B>>, Er
     let decoder = match coding(&head.headers)? {
         None => None,
         Some(_) if head.status == StatusCode::PARTIAL_CONTENT => return Err(Error::Encoded),
-        Some(coding) => Some(Box::new(Decoder::new(coding).ok_or_else(|| Error::Encoded)?)),
+        Some(coding) => Some(Box::new(Decoder::new(coding).ok_or(Error::Encoded)?)),
     };
     if decoder.is_some() {
         for name in [CONTENT_ENCODING, CONTENT_LENGTH, ACCEPT_RANGES] {

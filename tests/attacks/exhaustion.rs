@@ -65,7 +65,7 @@ async fn g2_a_body_that_pauses_is_given_up() {
 #[tokio::test]
 async fn g4_heads_that_are_too_long_are_refused() {
     let bench = Bench::usual().await;
-    let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let many = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect::<Vec<_>>().concat();
     let cases = [
         (format!("GET /tracker/notes HTTP/1.1\r\nhost: HOST\r\n{many}\r\n"), 431),
         (format!("GET /tracker/notes?{} HTTP/1.1\r\nhost: HOST\r\n\r\n", "x".repeat(70_000)), 414),
@@ -110,7 +110,7 @@ async fn g12_out_of_descriptors_calls_go_on_and_nothing_spins() {
     }
     let before = program.cpu();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(program.cpu() - before < Duration::from_millis(500), "it spins");
+    assert!(program.cpu() < before + Duration::from_millis(500), "it spins");
     // Those that say nothing make room within seconds.
     let (mut statuses, begun) = (Vec::new(), Instant::now());
     while statuses.last() != Some(&200) && begun.elapsed() < Duration::from_secs(30) {
@@ -199,7 +199,8 @@ async fn g15_calls_that_wait_for_a_slow_tool_hold_up_nobody_else() {
 #[tokio::test]
 async fn g3_an_agent_that_does_not_read_is_held_in_bounded_memory_and_cut() {
     let program = Program::start(Wanted { tool: "max_call = \"2s\"", ..wanted() }, &[]).await;
-    let long = format!("{}content-length: 134217728\r\n\r\n", &FINE[..FINE.find("content-length").unwrap()]);
+    let (before, _) = FINE.split_once("content-length").unwrap();
+    let long = format!("{before}content-length: 134217728\r\n\r\n");
     let mut bytes = long.into_bytes();
     bytes.resize(bytes.len() + (64 << 20), b'x');
     program.a.reply(Reply::new(bytes));

@@ -26,10 +26,10 @@ const LIVE: &str = concat!(
 const PATH: &str = "/tracker/repos/octo/hello/live";
 
 /// A tool that echoes messages, and tells the head of each handshake.
-async fn echoes() -> (SocketAddr, mpsc::UnboundedReceiver<Request>) {
+async fn echoes() -> (SocketAddr, mpsc::Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (tell, told) = mpsc::unbounded_channel();
+    let (tell, told) = mpsc::channel(8);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let tell = tell.clone();
@@ -37,7 +37,7 @@ async fn echoes() -> (SocketAddr, mpsc::UnboundedReceiver<Request>) {
                 let told = Mutex::new(Some(tell));
                 #[expect(clippy::result_large_err, reason = "the library's own callback")]
                 let callback = |request: &Request, response: Response| {
-                    told.lock().unwrap().take().map(|tell| tell.send(request.clone()));
+                    told.lock().unwrap().take().map(|tell| tell.try_send(request.clone()));
                     Ok(response)
                 };
                 let mut socket = accept_hdr_async(stream, callback).await.unwrap();
@@ -53,14 +53,12 @@ async fn echoes() -> (SocketAddr, mpsc::UnboundedReceiver<Request>) {
 }
 
 async fn start(tool: SocketAddr, lifetime: Lifetime) -> Sidecar {
-    let tool: &'static str = format!("max_body = \"64KiB\"\n# {tool}").leak();
-    let wanted = Wanted { catalog: LIVE, tool, lifetime, ..Wanted::default() };
+    let wanted = Wanted { catalog: LIVE, tool: "max_body = \"64KiB\"", lifetime, ..Wanted::default() };
     let mut sidecar = Sidecar::start(wanted, Seams::default()).await;
     // The tool of the fixture speaks no WebSocket: put another in its place.
     let file = sidecar.folder.path().join("countersign.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let (_, address) = tool.split_once("# ").unwrap();
-    std::fs::write(&file, text.replace(&sidecar.tool.origin, &format!("http://{address}"))).unwrap();
+    std::fs::write(&file, text.replace(&sidecar.tool.origin, &format!("http://{tool}"))).unwrap();
     sidecar.restart().await;
     sidecar
 }
