@@ -5,6 +5,7 @@ mod doors;
 mod keys;
 mod load;
 mod secrets;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use self::parsed::{
-    Agent, Config, ConfigError, Door, IssuerKind, Lineage, Listen, Reviewer, Rule, SecretFrom, ToolConfig,
+    Agent, Config, ConfigError, Door, DoorTls, IssuerKind, Lineage, Listen, Reviewer, Rule, SecretFrom, ToolConfig,
 };
 pub use self::size::{Bytes, Span};
 
@@ -44,6 +44,7 @@ struct ListenFile {
     admin: String,
     hosts: Vec<String>,
     expose: bool,
+    tls: Option<TlsFile>,
     workers: Option<usize>,
     connections: Option<usize>,
     buffer: Bytes,
@@ -57,12 +58,20 @@ impl Default for ListenFile {
             admin: "127.0.0.1:7081".to_owned(),
             hosts: Vec::new(),
             expose: false,
+            tls: None,
             workers: None,
             connections: None,
             buffer: Bytes(256 << 20),
             socket_mode: "0600".to_owned(),
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]

@@ -26,6 +26,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 pub use self::listener::Listener;
 use self::patient::{Held, Patient, UnderWay};
@@ -54,6 +55,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of an answer that wait for a peer that reads slowly.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
 /// How often an HTTP/2 peer is asked whether it still lives, and how long it may take to say so.
 const ALIVE: Duration = Duration::from_secs(20);
 
@@ -72,7 +76,9 @@ pub struct Door<A> {
     pub answers: Arc<A>,
     /// How many connections there may be.
     pub places: Arc<Places>,
-    /// Where they are counted.
+    /// What it proves itself with, if it speaks TLS.
+    pub tls: Option<TlsAcceptor>,
+    /// Where connections are counted.
     pub metrics: Arc<Metrics>,
     /// Turns true when the sidecar stops.
     pub stop: watch::Receiver<bool>,
@@ -179,8 +185,8 @@ impl<A: Answers> Accepting<A> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Door { answers, places, metrics, stop } = &self.door;
-        let (answers, places, stop) = (answers.clone(), places.clone(), stop.clone());
+        let Door { answers, places, tls, metrics, stop } = &self.door;
+        let (answers, places, tls, stop) = (answers.clone(), places.clone(), tls.clone(), stop.clone());
         let (protocol, connected, open) = (self.protocol.clone(), metrics.connected(), self.open.clone());
         tokio::spawn(async move {
             let (mut io, peer) = match observed.await {
@@ -193,33 +199,35 @@ impl<A: Answers> Accepting<A> {
                 return;
             };
             open.send_modify(|open| *open = open.saturating_add(1));
-            let under_way = UnderWay::default();
             let guest = Guest { _connected: connected, open, _place: place };
-            let io = Patient::new(io, under_way.clone(), guest);
-            let service = service_fn(move |request| {
-                let (answers, peer, busy) = (answers.clone(), peer.clone(), under_way.begin());
-                async move {
-                    let answer = answers.answer(peer, request).await;
-                    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                        busy.for_good();
-                    }
-                    Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
-                }
-            });
-            connection(&protocol, io, service, stop).await;
+            let Some(tls) = tls else { return connection(&protocol, (io, guest), (answers, peer), stop).await };
+            match tokio::time::timeout(HANDSHAKE, tls.accept(io)).await {
+                Ok(Ok(io)) => connection(&protocol, (io, guest), (answers, peer), stop).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                Err(_) => tracing::debug!("a handshake took too long"),
+            }
         });
     }
 }
 
-async fn connection<S, B>(
+async fn connection<A: Answers>(
     protocol: &Protocol,
-    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    service: S,
+    (io, guest): (impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Guest),
+    (answers, peer): (Arc<A>, Arc<Peer>),
     mut stop: watch::Receiver<bool>,
-) where
-    S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
-{
+) {
+    let under_way = UnderWay::default();
+    let io = Patient::new(io, under_way.clone(), guest);
+    let service = service_fn(move |request| {
+        let (answers, peer, busy) = (answers.clone(), peer.clone(), under_way.begin());
+        async move {
+            let answer = answers.answer(peer, request).await;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                busy.for_good();
+            }
+            Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
+        }
+    });
     let mut connection = pin!(protocol.serve_connection_with_upgrades(TokioIo::new(io), service));
     let stopped = async {
         let _ = stop.wait_for(|stop| *stop).await;

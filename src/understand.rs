@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri};
 
 use self::catalog::Matched;
@@ -91,7 +91,7 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
     if is_json {
         json::check(body).map_err(Error::Unclear)?;
     }
-    let door = door(&head.headers, &head.uri);
+    let door = door(&incoming.door, &head.headers, &head.uri);
     let source =
         values::Values { target: &target, path: &matched.path, body: is_json.then_some(body), empty: body.is_empty() };
     let resource = matched.spec.resource(&source)?;
@@ -162,10 +162,10 @@ fn split_tool(target: &str) -> Result<(&str, &str), Error> {
 }
 
 /// As whom the agent addressed us (RFC 9110 §7.2): what it may be sent back to.
-fn door(headers: &HeaderMap, target: &Uri) -> String {
+fn door(scheme: &Scheme, headers: &HeaderMap, target: &Uri) -> String {
     let named = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     let named = target.authority().or(named.as_ref()).filter(|named| !named.as_str().contains('@'));
-    named.map_or_else(String::new, |named| format!("http://{named}"))
+    named.map_or_else(String::new, |named| format!("{scheme}://{named}"))
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<(), Error> {

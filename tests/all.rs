@@ -8,6 +8,7 @@ mod attacks {
     mod differential;
     mod echo;
     mod exhaustion;
+    mod exposed;
     mod floods;
     mod framing;
     mod http2;

@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::HeaderValue;
+use http::uri::Scheme;
 use ring::rand::SystemRandom;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::sync::watch;
 
+use super::tls::acceptor;
 use super::{EachBetween, StartError, Walk};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
@@ -77,11 +79,13 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let shown = serve::Door {
         answers: Arc::new(Admin::new(hosts, sources(config, walk, inside.readers, stopped.clone()))),
         places: Places::new(REVIEWERS),
+        tls: None,
         metrics: walk.metrics.clone(),
         stop: stopped.clone(),
     };
     let admin_door = tokio::spawn(serve(other, shown));
     let places = Places::new(connections(config));
+    let agents_tls = config.listen.tls.as_ref().map(acceptor).transpose()?;
     let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut workers = Vec::new();
     for number in 0..count {
@@ -92,14 +96,19 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
         let gateway = Gateway {
             mediator: mediator(walk, upstream),
             clock: inside.clock.clone(),
-            names: Names { hosts: host_names(agent, &config.listen.hosts), pseudonym: inside.pseudonym.clone() },
+            names: Names {
+                hosts: host_names(agent, &config.listen.hosts),
+                pseudonym: inside.pseudonym.clone(),
+                scheme: if agents_tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP },
+            },
             keys: inside.rings.clone(),
             random: SystemRandom::new(),
             stop: stopped.clone(),
         };
         let listener = door.share().map_err(|error| StartError::Machine(error.to_string()))?;
         let (metrics, stop) = (walk.metrics.clone(), stopped.clone());
-        let door = serve::Door { answers: Arc::new(gateway), places: places.clone(), metrics, stop };
+        let door =
+            serve::Door { answers: Arc::new(gateway), places: places.clone(), tls: agents_tls.clone(), metrics, stop };
         workers.push(worker(number, listener, door)?);
     }
     Ok(Doors { agent, admin, stop, workers, admin_door })

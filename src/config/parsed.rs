@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{File, IssuerFile, May, SecretFile, SyncFile, tool};
+use super::{File, IssuerFile, ListenFile, May, SecretFile, SyncFile, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
@@ -40,6 +40,8 @@ pub struct Config {
 pub struct Listen {
     /// For agents.
     pub agent: Door,
+    /// What the agents' door proves itself with, if it speaks TLS.
+    pub tls: Option<DoorTls>,
     /// For reviewers and operators.
     pub admin: Door,
     /// Further `Host` names to answer to.
@@ -57,10 +59,19 @@ pub struct Listen {
 /// Where a door is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Door {
-    /// A loopback address.
+    /// An address, of loopback unless it is exposed.
     Tcp(SocketAddr),
     /// A path.
     Unix(PathBuf),
+}
+
+/// A certificate chain and its key, both in PEM.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DoorTls {
+    /// The chain, the door's own certificate first.
+    pub certificate: PathBuf,
+    /// Its key, readable by its owner alone.
+    pub key: PathBuf,
 }
 
 /// Where records go, and how.
@@ -190,9 +201,6 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
         let file: File =
             toml::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string().trim_end().to_owned()))?;
-        if file.listen.expose {
-            return Err(wrong("listen.expose", "this version listens on loopback and Unix sockets only; leave it out"));
-        }
         let issuers: BTreeMap<Arc<str>, IssuerKind> = file
             .issuers
             .into_iter()
@@ -209,7 +217,11 @@ impl Config {
         });
         Ok(Self {
             listen: Listen {
-                agent: door("listen.agent", &file.listen.agent, base)?,
+                agent: agents_door(&file.listen, base)?,
+                tls: file
+                    .listen
+                    .tls
+                    .map(|tls| DoorTls { certificate: base.join(tls.certificate), key: base.join(tls.key) }),
                 admin: door("listen.admin", &file.listen.admin, base)?,
                 hosts: file.listen.hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect(),
                 socket_mode: socket_mode(&file.listen.socket_mode)?,
@@ -255,6 +267,28 @@ pub(super) fn named(table: &str, name: &str) -> Result<Arc<str>, ConfigError> {
     ))
 }
 
+/// Beyond loopback, anybody may knock: that has to be said, and wants TLS and a name to be called by.
+fn agents_door(listen: &ListenFile, base: &Path) -> Result<Door, ConfigError> {
+    let key = "listen.agent";
+    if listen.tls.is_some() && listen.agent.starts_with("unix:") {
+        return Err(wrong("listen.tls", "a Unix socket needs no TLS; leave it out"));
+    }
+    if !listen.expose {
+        return door(key, &listen.agent, base);
+    }
+    let address: SocketAddr = listen
+        .agent
+        .parse()
+        .map_err(|_| wrong("listen.expose", "only an address such as `192.0.2.7:7080` can be exposed; leave it out"))?;
+    if listen.tls.is_none() || listen.hosts.is_empty() {
+        return Err(wrong(
+            "listen.expose",
+            "beyond loopback, agents' proofs are read by anybody on the way: set `listen.tls`, and the names agents call the door by under `listen.hosts`",
+        ));
+    }
+    Ok(Door::Tcp(address))
+}
+
 fn door(key: &str, text: &str, base: &Path) -> Result<Door, ConfigError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Door::Unix(base.join(path)));
@@ -269,7 +303,7 @@ fn door(key: &str, text: &str, base: &Path) -> Result<Door, ConfigError> {
     if loopback {
         Ok(Door::Tcp(address))
     } else {
-        Err(wrong(key, "this version listens on loopback and Unix sockets only"))
+        Err(wrong(key, "this is beyond loopback; only the agents' door can be exposed, with `expose = true` and `tls`"))
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Incoming {
     pub received_at: Timestamp,
     /// Who might be asking.
     pub evidence: Evidence,
+    /// How the door was called: `http` or `https`.
+    pub door: http::uri::Scheme,
     /// What was sent.
     pub request: http::Request<Payload>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING, VIA};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{Method, Request, Version};
 
 use crate::mediate::Refusal;
@@ -17,6 +17,8 @@ pub struct Names {
     pub hosts: Vec<String>,
     /// Its own name in `Via` (RFC 9110 §7.6.3): a request that bears it has come round.
     pub pseudonym: Arc<str>,
+    /// `https` if it speaks TLS: with its host, where links to a tool are turned to.
+    pub scheme: Scheme,
 }
 
 /// Refuses what is no plain HTTP/1.1 or HTTP/2 request for the door of these names.

@@ -128,7 +128,8 @@ impl Gateway {
         let task = task_token(request.headers(), basic)?;
         let mut request = with_payload(request);
         request.headers_mut().remove(AUTHORIZATION);
-        let incoming = Incoming { id, received_at: self.clock.now(), evidence, request };
+        let door = self.names.scheme.clone();
+        let incoming = Incoming { id, received_at: self.clock.now(), evidence, door, request };
         self.call(incoming, task).await.map_err(Turned::Refused)
     }
 

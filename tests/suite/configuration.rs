@@ -201,7 +201,7 @@ fn what_makes_no_sense_is_told_under_its_key() {
         (AGENT_DOOR, "agent = \"192.0.2.1:7080\"", ["`listen.agent`", "loopback"]),
         (AGENT_DOOR, "agent = \"localhost:7080\"", ["`listen.agent`", "`localhost:7080`"]),
         ("admin = \"unix:admin.sock\"", "admin = \"0.0.0.0:7081\"", ["`listen.admin`", "loopback"]),
-        (AGENT_DOOR, "expose = true", ["`listen.expose`", "loopback"]),
+        (AGENT_DOOR, "expose = true", ["`listen.expose`", "`listen.tls`"]),
         (AGENT_DOOR, "socket_mode = \"rw\"", ["`listen.socket_mode`", "`rw`"]),
         ("kind = \"jwt\"", "kind = \"jwt\"\nheader = \"x y\"", ["`issuers.calls.header`", "`x y`"]),
     ] {

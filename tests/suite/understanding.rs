@@ -77,8 +77,13 @@ impl<'a> Sent<'a> {
         }
         let evidence = Evidence { peer: Arc::new(Peer::Remote("192.0.2.7:9".parse().unwrap())), bearer: None };
         let request = request.body(Payload::Whole(Bytes::copy_from_slice(self.body))).unwrap();
-        let incoming =
-            Incoming { id: CallId::new(nouns::at(7), [3; 10]), received_at: nouns::at(7), evidence, request };
+        let incoming = Incoming {
+            id: CallId::new(nouns::at(7), [3; 10]),
+            received_at: nouns::at(7),
+            evidence,
+            door: http::uri::Scheme::HTTP,
+            request,
+        };
         let (caller, catalog) = (nouns::caller("triage", "token:x"), catalog());
         let aim = aim(&incoming.request, &caller, &catalog)?;
         understand(incoming, caller, Arc::new(task), aim)
