@@ -1,13 +1,16 @@
 //! The only place that names concrete types: from a configuration to doors that are open.
 
+mod checkpoints;
 mod doors;
 mod keys;
 mod load;
+mod recall;
 mod secrets;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,14 +24,17 @@ use crate::identify::Identify;
 use crate::judge::Policies;
 use crate::memory::Memory;
 use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential, Schedule, StaticSecret};
-use crate::model::{Clock, Task, Timestamp};
-use crate::record::{self, Limbo, Lineage, Options, Rail, Sealer, SqliteLineage, Sync};
+use crate::model::{CallId, Clock, Task, Timestamp};
+use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
 use crate::understand::Catalog;
 
 /// How long calls under way may take to end when the sidecar stops, before they are cut.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often a checkpoint is signed while records come.
+const SIGNED_EVERY: Duration = Duration::from_secs(1);
 
 /// How long an issuer may take.
 const ISSUER: Duration = Duration::from_secs(5);
@@ -152,6 +158,10 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     for (task, token) in limbo.tasks.iter().filter_map(restored) {
         memory.reopen(task, token, clock.now());
     }
+    let reader = record::Reader::open(&config.lineage.path)?;
+    let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
+    recall::recall(&reader, &memory, &catalog, &agents, clock.now())?;
+    drop(reader);
     let (mut by_name, rings) = configured_issuers(config, clock.now())?;
     by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
     let sealer = Arc::new(Sealer::new(&keys::store_key(&config.keys)?)?);
@@ -169,11 +179,15 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
 fn open_store(config: &Config, clock: Clock) -> Result<(Arc<SqliteLineage>, Limbo, String), StartError> {
     let signer = keys::lineage_signer(&config.keys)?;
     let vkey = signer.vkey();
+    checkpoints::compare(&config.lineage, signer.verifier())?;
     let sync = match config.lineage.sync {
         SyncFile::Full => Sync::Full,
         SyncFile::Normal => Sync::Normal,
     };
-    let options = Options { path: config.lineage.path.clone(), sync, room: config.lineage.queue };
+    let crate::config::Lineage { path, queue, repeats, reserve, rotate_size, rotate_age, .. } = &config.lineage;
+    let rotate = Rotate { bytes: *rotate_size, age: *rotate_age };
+    let (path, signed_every) = (path.clone(), SIGNED_EVERY);
+    let options = Options { path, sync, room: *queue, whole: *repeats, reserve: *reserve, signed_every, rotate };
     let (store, limbo) = SqliteLineage::open(options, signer, clock)?;
     Ok((store, limbo, vkey))
 }
@@ -182,12 +196,13 @@ impl Running {
     /// Stops: no more connections, calls under way get some seconds, then they are cut; credentials are ended, the
     /// lineage is closed. True if everything was brought to its end.
     pub async fn stop(self) -> bool {
-        let Self { doors, memory, reaper, store, .. } = self;
+        let Self { mut doors, memory, reaper, store, .. } = self;
         if !doors.close(DRAIN, || memory.stop()).await {
             tracing::warn!("calls under way did not end by themselves; they were cut");
         }
         let ended = reaper.idle(DRAIN).await;
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        doors.close_sender().await;
         ended
     }
 }
@@ -247,6 +262,23 @@ fn restored(open: &record::OpenTask) -> Option<(Task, crate::model::Digest)> {
         expires_at: open.opened.expires_at,
     };
     Some((task, open.opened.token))
+}
+
+/// Erases what is private in the records of a call, and records that. Gives the records; the lineage must be at rest.
+pub fn erase(lineage: &Path, keys: &Path, call: CallId, why: &str) -> Result<Vec<u64>, StartError> {
+    let (sync, room) = (Sync::Full, 8);
+    let (path, signed_every) = (lineage.to_owned(), SIGNED_EVERY);
+    let options = Options { path, sync, room, whole: 0, reserve: 0, signed_every, rotate: Rotate::default() };
+    let (store, _) = SqliteLineage::open(options, keys::lineage_signer(keys)?, wall_clock())?;
+    let records = record::Reader::open(lineage)?.erasable(call)?;
+    if !records.is_empty() {
+        let record = record::erased(call, records.clone(), "operator", why, wall_clock().now());
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| StartError::Machine(error.to_string()))?;
+        runtime.block_on(store.append(record))?;
+    }
+    store.close();
+    Ok(records)
 }
 
 /// What checks the checkpoints of a configuration's lineage.

@@ -1,6 +1,7 @@
 //! What is remembered between calls, and what a call would use of it.
 
 mod limits;
+mod recall;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 pub use self::limits::{LimitRule, Per};
 use self::limits::{Limits, Taken};
+pub use self::recall::PastCall;
 use self::tasks::{Claim, Tasks};
-pub use self::tasks::{Slot, TaskOver};
+pub use self::tasks::{Slot, TaskOver, fingerprint_of};
 use crate::model::{
     AgentName, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Label, Task, TaskId, Time, Timestamp,
     WorkloadFacts,

@@ -10,8 +10,8 @@ use ring::rand::SystemRandom;
 use tokio::runtime;
 use tokio::sync::watch;
 
-use super::{EachBetween, StartError, Walk, secrets};
-use crate::config::{Config, Door};
+use super::{EachBetween, StartError, Walk, checkpoints, secrets};
+use crate::config::{Config, Door, May};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
 use crate::mint::KeyRing;
@@ -44,7 +44,11 @@ pub(super) struct Doors {
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     admin_door: tokio::task::JoinHandle<io::Result<()>>,
+    sender: Option<Sender>,
 }
+
+/// Who sends checkpoints out, and what stops it.
+type Sender = (tokio::task::JoinHandle<()>, watch::Sender<bool>);
 
 /// Binds both doors before either is opened.
 pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors, StartError> {
@@ -55,6 +59,11 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let dial =
         Dial { resolver: Resolver::system(), own: agent.into_iter().chain(admin).collect(), tls, patience: DIAL };
     let (stop, stopped) = watch::channel(false);
+    let sender = (!config.lineage.checkpoints.is_empty()).then(|| {
+        let (lineage, places) = (config.lineage.path.clone(), config.lineage.checkpoints.clone());
+        let (send, closed) = watch::channel(false);
+        (tokio::spawn(checkpoints::send(lineage, places, dial.clone(), closed)), send)
+    });
     let shown = Admin::new(sources(config, walk, stopped.clone())?);
     let admin_door = tokio::spawn(serve(other, Arc::new(shown), walk.metrics.clone(), stopped.clone()));
     let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -74,14 +83,14 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
         let door = door.share().map_err(|error| StartError::Machine(error.to_string()))?;
         workers.push(worker(number, door, gateway, walk.metrics.clone(), stopped.clone())?);
     }
-    Ok(Doors { agent, admin, stop, workers, admin_door })
+    Ok(Doors { agent, admin, stop, workers, admin_door, sender })
 }
 
 impl Doors {
     /// No more connections; calls under way get `patience` and are then `cut`. False if they had to be.
-    pub(super) async fn close(self, patience: Duration, cut: impl FnOnce()) -> bool {
+    pub(super) async fn close(&mut self, patience: Duration, cut: impl FnOnce()) -> bool {
         self.stop.send_replace(true);
-        let workers = self.workers;
+        let workers = std::mem::take(&mut self.workers);
         let mut drained =
             tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
         let by_themselves = tokio::time::timeout(patience, &mut drained).await.is_ok();
@@ -89,8 +98,16 @@ impl Doors {
             cut();
             let _ = tokio::time::timeout(patience, drained).await;
         }
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.admin_door).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.admin_door).await;
         by_themselves
+    }
+
+    /// The lineage is closed, so its last checkpoint is signed: sends it, too.
+    pub(super) async fn close_sender(self) {
+        if let Some((sending, stop)) = self.sender {
+            stop.send_replace(true);
+            let _ = tokio::time::timeout(Duration::from_secs(3), sending).await;
+        }
     }
 }
 
@@ -105,7 +122,8 @@ fn sources(config: &Config, walk: &Walk, stop: watch::Receiver<bool>) -> Result<
         reader: Box::new(move || Reader::open(&path).map_err(|error| error.to_string())),
         rail: walk.rail.clone(),
         metrics: walk.metrics.clone(),
-        readers: secrets::readers(config)?,
+        readers: secrets::reviewers(config, May::Read)?,
+        erasers: secrets::reviewers(config, May::Erase)?,
         uid: rustix::process::geteuid().as_raw(),
         stop,
     })

@@ -84,7 +84,8 @@ fn described(from: &SecretFrom) -> String {
 
 /// Reads every other secret, so that `check` says what a start would.
 pub(super) fn check(config: &Config) -> Result<(), SecretError> {
-    readers(config)?;
+    reviewers(config, May::Read)?;
+    reviewers(config, May::Erase)?;
     config.issuers.values().try_for_each(|issuer| match issuer {
         IssuerKind::Static { secret: from, .. } => secret(from).map(drop),
         IssuerKind::None | IssuerKind::Jwt { .. } => Ok(()),
@@ -148,9 +149,9 @@ fn attestor(agent: &AgentName, rule: &Rule) -> Result<Box<dyn Attestor>, SecretE
     })
 }
 
-/// Digests of the tokens of those reviewers who may read.
-pub(super) fn readers(config: &Config) -> Result<BTreeMap<String, Digest>, SecretError> {
-    let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&May::Read));
+/// Digests of the tokens of those reviewers who may do this.
+pub(super) fn reviewers(config: &Config, what: May) -> Result<BTreeMap<String, Digest>, SecretError> {
+    let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&what));
     let digest = |name: &String, from: &SecretFrom| {
         let token = secret(from)?;
         // The same length is asked of a reviewer's token as of an agent's.

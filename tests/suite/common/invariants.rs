@@ -17,6 +17,10 @@ pub async fn hold(sidecar: &mut Sidecar) {
     let mut permitted = 0;
     for story in &stories {
         let count = |kind: &str| story.records.iter().filter(|record| record.kind() == kind).count();
+        if count("repeated") == 1 {
+            // A count of refusals beyond those that are written one by one.
+            continue;
+        }
         // Every call has one verdict; a permitted one has one ending.
         assert_eq!(count("permitted") + count("refused"), 1, "{story:?}");
         assert_eq!(count("permitted"), count("ended"), "{story:?}");

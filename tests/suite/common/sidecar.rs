@@ -114,7 +114,7 @@ impl Sidecar {
             .await
             .expect("an answer")
             .unwrap();
-        Answer::parse(&bytes)
+        Answer::parse_whole(&bytes)
     }
 
     /// Sends a request; dropping the stream is hanging up.
@@ -213,7 +213,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(bytes: &[u8]) -> Self {
+    pub fn parse_whole(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
