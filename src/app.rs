@@ -1,22 +1,25 @@
 //! The only place that names concrete types: from a configuration to doors that are open.
 
+mod checkpoints;
 mod conceal;
 mod doors;
 mod keys;
 mod load;
+mod recall;
 mod secrets;
 mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime;
 
 pub use self::conceal::{ConcealError, Environment, conceal};
-pub use self::load::{Parts, load};
+pub use self::load::{Parts, Reviewers, load};
 pub use self::secrets::SecretError;
 use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
 use crate::forward::Upstream;
@@ -24,8 +27,8 @@ use crate::identify::Identify;
 use crate::judge::Policies;
 use crate::memory::{Memory, RoomRule};
 use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential, Schedule, StaticSecret};
-use crate::model::{Clock, Task, Timestamp};
-use crate::record::{self, Limbo, Lineage, Options, Rail, Sealer, SqliteLineage, Sync};
+use crate::model::{CallId, Clock, Task, Timestamp};
+use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
 use crate::understand::Catalog;
@@ -35,6 +38,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Of the room for calls, the most that one agent of several may take, in hundredths.
 const SHARE: usize = 50;
+
+/// How often a checkpoint is signed while records come.
+const SIGNED_EVERY: Duration = Duration::from_secs(1);
 
 /// How long an issuer may take.
 const ISSUER: Duration = Duration::from_secs(5);
@@ -150,7 +156,7 @@ pub fn wall_clock() -> Clock {
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
     let Seams { issuers, lineage, upstream, clock, environment } = seams;
     let clock = clock.unwrap_or_else(wall_clock);
-    let Parts { identify, catalog, policies, limits, chains, readers, loaded, compiled: _ } =
+    let Parts { identify, catalog, policies, limits, chains, reviewers, loaded, compiled: _ } =
         load(config, config_text, &environment)?;
     let (store, limbo, vkey) = open_store(config, clock.clone())?;
     let written: Arc<dyn Lineage> = store.clone();
@@ -169,6 +175,10 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     for (task, token) in limbo.tasks.iter().filter_map(restored) {
         memory.reopen(task, token, clock.now());
     }
+    let reader = record::Reader::open(&config.lineage.path)?;
+    let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
+    recall::recall(&reader, &memory, &catalog, &agents, clock.now())?;
+    drop(reader);
     let (mut by_name, rings) = configured_issuers(config, &environment, clock.now())?;
     by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
     let sealer = Arc::new(Sealer::new(&keys::store_key(&config.keys)?)?);
@@ -179,7 +189,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
     let walk =
         Walk { identify, catalog, memory: memory.clone(), policies, rail, issuers, reaper: reaper.clone(), metrics };
-    let inside = doors::Inside { rings, readers, clock, pseudonym: pseudonym(&vkey), upstream };
+    let inside = doors::Inside { rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream };
     let doors = doors::open(config, &walk, inside)?;
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })
 }
@@ -193,11 +203,15 @@ fn pseudonym(vkey: &str) -> Arc<str> {
 fn open_store(config: &Config, clock: Clock) -> Result<(Arc<SqliteLineage>, Limbo, String), StartError> {
     let signer = keys::lineage_signer(&config.keys)?;
     let vkey = signer.vkey();
+    checkpoints::compare(&config.lineage, signer.verifier())?;
     let sync = match config.lineage.sync {
         SyncFile::Full => Sync::Full,
         SyncFile::Normal => Sync::Normal,
     };
-    let options = Options { path: config.lineage.path.clone(), sync, room: config.lineage.queue };
+    let crate::config::Lineage { path, queue, repeats, reserve, rotate_size, rotate_age, .. } = &config.lineage;
+    let rotate = Rotate { bytes: *rotate_size, age: *rotate_age };
+    let (path, signed_every) = (path.clone(), SIGNED_EVERY);
+    let options = Options { path, sync, room: *queue, whole: *repeats, reserve: *reserve, signed_every, rotate };
     let (store, limbo) = SqliteLineage::open(options, signer, clock)?;
     Ok((store, limbo, vkey))
 }
@@ -206,12 +220,13 @@ impl Running {
     /// Stops: no more connections, calls under way get some seconds, then they are cut; credentials are ended, the
     /// lineage is closed. True if everything was brought to its end.
     pub async fn stop(self) -> bool {
-        let Self { doors, memory, reaper, store, .. } = self;
+        let Self { mut doors, memory, reaper, store, .. } = self;
         if !doors.close(DRAIN, || memory.stop()).await {
             tracing::warn!("calls under way did not end by themselves; they were cut");
         }
         let ended = reaper.idle(DRAIN).await;
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        doors.close_sender().await;
         ended
     }
 }
@@ -275,6 +290,23 @@ fn restored(open: &record::OpenTask) -> Option<(Task, crate::model::Digest)> {
         expires_at: open.opened.expires_at,
     };
     Some((task, open.opened.token))
+}
+
+/// Erases what is private in the records of a call, and records that. Gives the records; the lineage must be at rest.
+pub fn erase(lineage: &Path, keys: &Path, call: CallId, why: &str) -> Result<Vec<u64>, StartError> {
+    let (sync, room) = (Sync::Full, 8);
+    let (path, signed_every) = (lineage.to_owned(), SIGNED_EVERY);
+    let options = Options { path, sync, room, whole: 0, reserve: 0, signed_every, rotate: Rotate::default() };
+    let (store, _) = SqliteLineage::open(options, keys::lineage_signer(keys)?, wall_clock())?;
+    let records = record::Reader::open(lineage)?.erasable(call)?;
+    if !records.is_empty() {
+        let record = record::erased(call, records.clone(), "operator", why, wall_clock().now());
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| StartError::Machine(error.to_string()))?;
+        runtime.block_on(store.append(record))?;
+    }
+    store.close();
+    Ok(records)
 }
 
 /// What checks the checkpoints of a configuration's lineage.

@@ -37,8 +37,7 @@ enum Command {
     /// Check the configuration, its catalogs and policies.
     Check(check::CheckArguments),
     /// Look at what was recorded.
-    #[command(subcommand)]
-    Lineage(lineage::LineageCommand),
+    Lineage(lineage::LineageArguments),
 }
 
 /// How results are printed.
@@ -101,10 +100,15 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Serve => serve::run(&config),
         Command::Demo(demo) => demo::run(&demo),
         Command::Check(check) => check::run(&check, &config, output),
-        Command::Lineage(command) => {
+        Command::Lineage(lineage::LineageArguments { file: Some(copy), command }) => {
+            // A copy may lie where there is no sidecar; where there is one, its key and checkpoints count.
+            let own = read(&config).ok().map(|(config, _)| lineage::Lying::of(&config));
+            let lying = lineage::Lying { path: copy, ..own.unwrap_or_default() };
+            lineage::run(command, &lying, output, &mut std::io::stdout().lock())
+        }
+        Command::Lineage(lineage::LineageArguments { file: None, command }) => {
             let (config, _) = read(&config)?;
-            let vkey = crate::app::vkey(&config).ok();
-            lineage::run(command, &config.lineage.path, vkey, output, &mut std::io::stdout().lock())
+            lineage::run(command, &lineage::Lying::of(&config), output, &mut std::io::stdout().lock())
         }
     }
 }

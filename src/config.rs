@@ -1,6 +1,7 @@
 //! The configuration as written: one TOML file, unknown keys are errors.
 
 mod agent;
+mod elsewhere;
 mod parsed;
 mod size;
 mod tool;
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use self::parsed::{
-    Agent, Config, ConfigError, Door, DoorTls, IssuerKind, Lineage, Listen, Reviewer, Rule, SecretFrom, ToolConfig,
+    Agent, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Reviewer, Rule, SecretFrom,
+    ToolConfig,
 };
 pub use self::size::{Bytes, Span};
 
@@ -93,11 +95,26 @@ struct LineageFile {
     sync: SyncFile,
     deadline: Span,
     queue: usize,
+    repeats: usize,
+    reserve: Bytes,
+    checkpoints: Vec<String>,
+    rotate_size: Option<Bytes>,
+    rotate_age: Option<Span>,
 }
 
 impl Default for LineageFile {
     fn default() -> Self {
-        Self { path: PathBuf::from("lineage.db"), sync: SyncFile::Full, deadline: Span::seconds(2), queue: 8_192 }
+        Self {
+            path: PathBuf::from("lineage.db"),
+            sync: SyncFile::Full,
+            deadline: Span::seconds(2),
+            queue: 8_192,
+            repeats: 64,
+            reserve: Bytes(16 << 20),
+            checkpoints: Vec::new(),
+            rotate_size: None,
+            rotate_age: None,
+        }
     }
 }
 
@@ -136,6 +153,8 @@ struct ReviewerFile {
 pub enum May {
     /// Look at calls and their records.
     Read,
+    /// Erase what is private in them.
+    Erase,
 }
 
 /// Where a secret comes from; never the secret itself.

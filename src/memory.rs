@@ -1,6 +1,7 @@
 //! What is remembered between calls, and what a call would use of it.
 
 mod limits;
+mod recall;
 mod room;
 mod tasks;
 
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 pub use self::limits::{LimitRule, Per};
 use self::limits::{Limits, Taken};
+pub use self::recall::PastCall;
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
 use self::tasks::{Claim, Tasks};
-pub use self::tasks::{Slot, TaskOver};
+pub use self::tasks::{Slot, TaskOver, fingerprint_of};
 use crate::model::{
     AgentName, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Label, Task, TaskId, Time, Timestamp,
     WorkloadFacts,

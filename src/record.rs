@@ -1,31 +1,37 @@
 //! The rail under all rooms: nothing is minted before its verdict is on it.
 
 mod account;
+mod archive;
 mod checkpoint;
 mod entry;
 mod error;
 mod event;
+mod past;
+mod prove;
 mod query;
 mod rail;
 mod seal;
 mod sqlite;
+mod tile_path;
 pub mod tiles;
 mod verify;
 
 use std::time::Duration;
 
-pub use self::account::{Known, closed, loaded, opened};
+pub use self::account::{Known, closed, erased, loaded, opened};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{
-    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Event, FactsNote, HandleNote, Loaded, Minted, Opened,
-    Permitted, Record, Refused, SentNote, Settled,
+    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, FactsNote, HandleNote, Loaded, Minted,
+    Opened, Permitted, Record, Refused, Repeated, SentNote, Settled,
 };
+pub use self::past::Past;
 pub use self::query::{Filter, Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};
 pub use self::seal::Sealer;
-pub use self::sqlite::{Limbo, OpenCall, OpenTask, Options, SqliteLineage, Sync};
-pub use self::verify::{Against, Report, Verdict, verify};
+pub use self::sqlite::{Limbo, OpenCall, OpenTask, Options, Rotate, SqliteLineage, Sync};
+pub use self::tile_path::{TilePath, tile_path};
+pub use self::verify::{Against, Report, Verdict, verify, verify_since};
 use crate::model::BoxFuture;
 
 /// Where records go: one writer, an order, and no way back.
@@ -46,6 +52,9 @@ pub type Receipt = BoxFuture<'static, Result<u64, Unavailable>>;
 /// The record could not be made durable. Nothing was minted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unavailable {
+    /// A refusal was counted with others like it, and has no place of its own: the count will be recorded.
+    #[error("the refusal is counted with others like it")]
+    Counted,
     /// More records are waiting than the queue holds.
     #[error("the lineage's queue is full")]
     Full,

@@ -32,10 +32,16 @@ mod doors {
 
 #[cfg(test)]
 mod store {
+    mod disk;
     mod durability;
     mod failures;
-    mod fixture;
+    pub mod fixture;
+    mod killed;
     mod lines;
+    mod power;
+    mod proofs;
+    mod rotation;
+    pub mod shim;
     mod verification;
 }
 
@@ -49,6 +55,7 @@ mod suite {
     mod docs;
     mod gateway;
     mod limits;
+    mod outside;
     mod policies;
     mod promises;
     mod understanding;

@@ -1,6 +1,5 @@
 //! The two doors: bound, carried, closed.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,12 +14,12 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use super::tls::acceptor;
-use super::{EachBetween, StartError, Walk};
+use super::{EachBetween, Reviewers, StartError, Walk, checkpoints};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
 use crate::mint::KeyRing;
-use crate::model::{Clock, Digest};
+use crate::model::Clock;
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
 use crate::serve::checked::Names;
@@ -43,8 +42,8 @@ const RESERVE: usize = 128;
 pub(super) struct Inside {
     /// The keys it publishes.
     pub(super) rings: Vec<Arc<KeyRing>>,
-    /// Digests of the tokens of those who may read, by name.
-    pub(super) readers: BTreeMap<String, Digest>,
+    /// Who may look, and who may do more.
+    pub(super) reviewers: Reviewers,
     /// Where the time comes from.
     pub(super) clock: Clock,
     /// Our name in `Via`.
@@ -62,7 +61,11 @@ pub(super) struct Doors {
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     admin_door: tokio::task::JoinHandle<io::Result<()>>,
+    sender: Option<Sender>,
 }
+
+/// Who sends checkpoints out, and what stops it.
+type Sender = (tokio::task::JoinHandle<()>, watch::Sender<bool>);
 
 /// Binds both doors before either is opened.
 pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors, StartError> {
@@ -75,9 +78,14 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let own = agent.into_iter().chain(admin).collect();
     let dial = Dial { resolver: Resolver::system(), own, tls, patience: DIAL, via };
     let (stop, stopped) = watch::channel(false);
+    let sender = (!config.lineage.checkpoints.is_empty()).then(|| {
+        let (lineage, places) = (config.lineage.path.clone(), config.lineage.checkpoints.clone());
+        let (send, closed) = watch::channel(false);
+        (tokio::spawn(checkpoints::send(lineage, places, dial.clone(), closed)), send)
+    });
     let hosts = host_names(admin, &[]);
     let shown = serve::Door {
-        answers: Arc::new(Admin::new(hosts, sources(config, walk, inside.readers, stopped.clone()))),
+        answers: Arc::new(Admin::new(hosts, sources(config, walk, inside.reviewers, stopped.clone()))),
         places: Places::new(REVIEWERS),
         tls: None,
         metrics: walk.metrics.clone(),
@@ -111,14 +119,14 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
             serve::Door { answers: Arc::new(gateway), places: places.clone(), tls: agents_tls.clone(), metrics, stop };
         workers.push(worker(number, listener, door)?);
     }
-    Ok(Doors { agent, admin, stop, workers, admin_door })
+    Ok(Doors { agent, admin, stop, workers, admin_door, sender })
 }
 
 impl Doors {
     /// No more connections; calls under way get `patience` and are then `cut`. False if they had to be.
-    pub(super) async fn close(self, patience: Duration, cut: impl FnOnce()) -> bool {
+    pub(super) async fn close(&mut self, patience: Duration, cut: impl FnOnce()) -> bool {
         self.stop.send_replace(true);
-        let workers = self.workers;
+        let workers = std::mem::take(&mut self.workers);
         let mut drained =
             tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
         let by_themselves = tokio::time::timeout(patience, &mut drained).await.is_ok();
@@ -126,8 +134,16 @@ impl Doors {
             cut();
             let _ = tokio::time::timeout(patience, drained).await;
         }
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.admin_door).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.admin_door).await;
         by_themselves
+    }
+
+    /// The lineage is closed, so its last checkpoint is signed: sends it, too.
+    pub(super) async fn close_sender(self) {
+        if let Some((sending, stop)) = self.sender {
+            stop.send_replace(true);
+            let _ = tokio::time::timeout(Duration::from_secs(3), sending).await;
+        }
     }
 }
 
@@ -136,13 +152,14 @@ fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     Mediator { identify, catalog, memory, policies, rail, issuers, reaper, upstream, metrics }
 }
 
-fn sources(config: &Config, walk: &Walk, readers: BTreeMap<String, Digest>, stop: watch::Receiver<bool>) -> Sources {
+fn sources(config: &Config, walk: &Walk, reviewers: Reviewers, stop: watch::Receiver<bool>) -> Sources {
     let path = config.lineage.path.clone();
     Sources {
         reader: Box::new(move || Reader::open(&path).map_err(|error| error.to_string())),
         rail: walk.rail.clone(),
         metrics: walk.metrics.clone(),
-        readers,
+        readers: reviewers.read,
+        erasers: reviewers.erase,
         uid: rustix::process::geteuid().as_raw(),
         stop,
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Environment, StartError, secrets};
-use crate::config::Config;
+use crate::config::{Config, May};
 use crate::identify::Identify;
 use crate::judge::{ActionShape, AgentRules, AgentShape, Policies, Source, compile, schema};
 use crate::memory::{ChainRule, LimitRule};
@@ -25,19 +25,30 @@ pub struct Parts {
     pub limits: Vec<LimitRule>,
     /// How long a chain.
     pub chains: BTreeMap<AgentName, ChainRule>,
-    /// Digests of the tokens of those reviewers who may read, by name.
-    pub readers: BTreeMap<String, Digest>,
+    /// Who may look, and who may do more.
+    pub reviewers: Reviewers,
     /// The rules that the configuration's limits and intent keys became, in Cedar.
     pub compiled: String,
     /// All of it by digest, for the record.
     pub loaded: Loaded,
 }
 
+/// Digests of the tokens of reviewers by name, for each thing they may do.
+pub struct Reviewers {
+    /// Look at calls and their records.
+    pub read: BTreeMap<String, Digest>,
+    /// Erase what is private.
+    pub erase: BTreeMap<String, Digest>,
+}
+
 /// Reads and checks everything the configuration names: catalogs, policies, secrets.
 pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Result<Parts, StartError> {
     let mut texts = BTreeMap::from([("config".to_owned(), config_text.to_owned())]);
     secrets::check(config, environment)?;
-    let readers = secrets::readers(config, environment)?;
+    let reviewers = Reviewers {
+        read: secrets::reviewers(config, environment, May::Read)?,
+        erase: secrets::reviewers(config, environment, May::Erase)?,
+    };
     let catalogs = catalogs(config, &mut texts)?;
     let mut sources = policy_files(&config.policies, &mut texts)?;
     let compiled = compile(&rules(config));
@@ -60,7 +71,7 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
         policies: Arc::new(policies),
         limits: config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
         chains: config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
-        readers,
+        reviewers,
         compiled,
         loaded,
     })

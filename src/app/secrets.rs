@@ -197,9 +197,13 @@ fn attestor(agent: &AgentName, rule: &Rule, environment: &Environment) -> Result
     })
 }
 
-/// Digests of the tokens of those reviewers who may read.
-pub(super) fn readers(config: &Config, environment: &Environment) -> Result<BTreeMap<String, Digest>, SecretError> {
-    let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&May::Read));
+/// Digests of the tokens of those reviewers who may do this.
+pub(super) fn reviewers(
+    config: &Config,
+    environment: &Environment,
+    what: May,
+) -> Result<BTreeMap<String, Digest>, SecretError> {
+    let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&what));
     let digest = |name: &String, from: &SecretFrom| {
         let token = secret(from, environment)?;
         // The same length is asked of a reviewer's token as of an agent's.

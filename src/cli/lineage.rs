@@ -1,17 +1,31 @@
 //! `countersign lineage`: what was recorded, for whoever looks into it afterwards.
 
+mod export;
+mod prove;
 mod story;
+mod tail;
+mod verify;
 
-use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{Exit, Failure, Output};
+use crate::config::Config;
 use crate::model::CallId;
-use crate::record::{Filter, Reader, Report, StoreError, Verdict, verify};
+use crate::record::{Filter, Reader, StoreError};
+
+/// Which lineage, and what to do with it.
+#[derive(Args, Debug)]
+pub struct LineageArguments {
+    /// A lineage's file, for instance a copy: by default the one that the configuration names.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: LineageCommand,
+}
 
 /// What to do with the lineage.
 #[derive(Debug, Subcommand)]
@@ -36,41 +50,117 @@ pub enum LineageCommand {
         /// The call, as the agent's answer names it in `Countersign-Call`.
         call: CallId,
     },
+    /// Show the last records, and go on with those that come.
+    Tail {
+        /// So many of those that are there.
+        #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+        lines: u64,
+        /// Wait for more.
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// Compute every leaf, tile and root anew, and compare.
     Verify {
-        /// A signed checkpoint that was kept elsewhere. Without one, a lineage whose end was cut off looks whole.
+        /// A signed checkpoint that was kept elsewhere. By default those that the configuration has sent to files; without
+        /// one, a lineage whose end was cut off looks whole.
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
+        /// Only what came after this signed checkpoint, whose lineage was verified then.
+        #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
+        since: Option<PathBuf>,
         /// The key that signed the checkpoints: `name+id+key`. By default this sidecar's own.
         #[arg(long, value_name = "VKEY")]
         key: Option<String>,
     },
+    /// Print a receipt for a call's record (c2sp.org/tlog-proof), which proves it offline.
+    Prove {
+        /// The call.
+        call: CallId,
+        /// Which of its records: by default its verdict.
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+    },
+    /// Write records out, one JSON document a line, or the tree as files that can be served (c2sp.org/tlog-tiles).
+    Export {
+        /// From this record on.
+        #[arg(long, default_value_t = 0, value_name = "SEQ")]
+        from: u64,
+        /// Without private fields.
+        #[arg(long)]
+        public: bool,
+        /// Write the checkpoint, tiles and entries into this folder instead.
+        #[arg(long, value_name = "DIR")]
+        tiles: Option<PathBuf>,
+    },
+    /// Erase the private fields of a call's records. The sidecar must not be running; while it is, ask its admin door.
+    Erase {
+        /// The call.
+        call: CallId,
+        /// Why, for the record.
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        why: String,
+    },
 }
 
-/// Runs one on the lineage at `db`. `vkey` is this sidecar's own verification key, if it has one.
-pub fn run(
-    command: LineageCommand,
-    db: &Path,
-    vkey: Option<String>,
-    output: Output,
-    out: &mut dyn Write,
-) -> Result<Exit, Failure> {
-    let reader = Reader::open(db)?;
+/// A lineage where it lies, and what is known of it.
+#[derive(Debug, Default)]
+pub struct Lying {
+    /// The file.
+    pub path: PathBuf,
+    /// What checks its checkpoints, if that is known.
+    pub vkey: Option<String>,
+    /// Files that its checkpoints were sent to.
+    pub checkpoints: Vec<PathBuf>,
+    /// Where its keys lie.
+    pub keys: Option<PathBuf>,
+}
+
+impl Lying {
+    /// The lineage of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            path: config.lineage.path.clone(),
+            vkey: crate::app::vkey(config).ok(),
+            checkpoints: config.lineage.checkpoint_files(),
+            keys: Some(config.keys.clone()),
+        }
+    }
+}
+
+/// Runs one command on a lineage.
+pub fn run(command: LineageCommand, lying: &Lying, output: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
+    if let LineageCommand::Erase { call, why } = &command {
+        return erase(lying, *call, why, out);
+    }
+    let reader = Reader::open(&lying.path)?;
     match command {
         LineageCommand::List { agent, action, decision, limit } => {
             list(&reader, &Filter { agent, action, decision, limit, ..Filter::default() }, output, out)
         }
         LineageCommand::Show { call } => show(&reader, call, output, out),
-        LineageCommand::Verify { checkpoint, key } => {
-            let read = |path: PathBuf| {
-                fs::read_to_string(&path).map_err(|cause| Failure::Usage(format!("{}: {cause}", path.display())))
-            };
-            let note = checkpoint.map(read).transpose()?;
-            let report = verify(&reader, note.as_deref(), key.or(vkey).as_deref());
-            tell(&report, output, out)?;
-            Ok(if report.is_intact() { Exit::Done } else { Exit::No })
+        LineageCommand::Tail { lines, follow } => tail::run(&reader, lines, follow, output, out),
+        LineageCommand::Verify { checkpoint, since, key } => {
+            let asked = verify::Asked { checkpoint, since, key: key.or_else(|| lying.vkey.clone()) };
+            verify::run(&reader, asked, &lying.checkpoints, output, out)
         }
+        LineageCommand::Prove { call, kind } => prove::run(&reader, call, kind.as_deref(), output, out),
+        LineageCommand::Export { tiles: Some(folder), .. } => export::tiles(&reader, &folder, out),
+        LineageCommand::Export { from, public, tiles: None } => export::records(&reader, from, public, out),
+        LineageCommand::Erase { .. } => Ok(Exit::Done),
     }
+}
+
+fn erase(lying: &Lying, call: CallId, why: &str, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let keys = lying.keys.as_deref().ok_or_else(|| {
+        Failure::Usage("erasing is recorded and signed, which wants the configuration with the lineage's key".into())
+    })?;
+    let erased = crate::app::erase(&lying.path, keys, call, why)?;
+    if erased.is_empty() {
+        writeln!(out, "nothing of call `{call}` can be erased")?;
+        return Ok(Exit::No);
+    }
+    writeln!(out, "erased: the private fields of {} records of call `{call}`", erased.len())?;
+    Ok(Exit::Done)
 }
 
 fn list(reader: &Reader, filter: &Filter, output: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -101,41 +191,6 @@ fn show(reader: &Reader, call: CallId, output: Output, out: &mut dyn Write) -> R
         Output::Json | Output::Jsonl => document(&found, out)?,
     }
     Ok(Exit::Done)
-}
-
-fn tell(report: &Report, output: Output, out: &mut dyn Write) -> Result<(), Failure> {
-    match output {
-        Output::Json | Output::Jsonl => return document(report, out),
-        Output::Text => {}
-    }
-    match &report.verdict {
-        Verdict::Intact => writeln!(out, "intact: {} records, root {}", report.size, report.root)?,
-        Verdict::Broken { seq: Some(seq), what } => {
-            writeln!(out, "broken at record {seq}: {}", story::plain(what))?;
-            writeln!(out, "  good before it: {} records, root {}", report.size, report.root)?;
-        }
-        Verdict::Broken { seq: None, what } => writeln!(out, "broken: {}", story::plain(what))?,
-    }
-    let signed =
-        if report.signatures_checked { "signatures checked" } else { "signatures not checked: no key was given" };
-    writeln!(out, "  stored checkpoints: {} fit, {signed}", report.checkpoints)?;
-    if report.erased > 0 {
-        writeln!(out, "  private fields erased: {} records", report.erased)?;
-    }
-    match &report.against {
-        Some(against) => writeln!(
-            out,
-            "  outside checkpoint: {} at {} records, root {}",
-            story::plain(&against.origin),
-            against.size,
-            against.root
-        )?,
-        None => writeln!(
-            out,
-            "  outside checkpoint: none was given, so a lineage that was cut off or written anew would not be noticed"
-        )?,
-    }
-    Ok(())
 }
 
 /// One JSON document on a line of its own. What a terminal would obey or hide is escaped.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{File, IssuerFile, ListenFile, May, SecretFile, SyncFile, tool};
+use super::{Bytes, File, IssuerFile, ListenFile, May, SecretFile, SyncFile, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
@@ -85,6 +85,36 @@ pub struct Lineage {
     pub deadline: Duration,
     /// Records that may wait.
     pub queue: usize,
+    /// Refusals alike that are written one by one within a second.
+    pub repeats: usize,
+    /// Bytes on the disk that are kept for endings.
+    pub reserve: u64,
+    /// Where checkpoints are sent.
+    pub checkpoints: Vec<Elsewhere>,
+    /// Bytes of it in use at which records are moved into an archive.
+    pub rotate_size: Option<u64>,
+    /// How old its earliest record may become before that.
+    pub rotate_age: Option<Duration>,
+}
+
+/// A place outside the lineage that a checkpoint is sent to.
+#[derive(Clone, Debug)]
+pub enum Elsewhere {
+    /// A file, which holds the latest one.
+    File(PathBuf),
+    /// A server, which gets each by POST.
+    Url(Arc<Tool>),
+}
+
+impl Lineage {
+    /// The files that checkpoints are sent to.
+    pub fn checkpoint_files(&self) -> Vec<PathBuf> {
+        let file = |place: &Elsewhere| match place {
+            Elsewhere::File(path) => Some(path.clone()),
+            Elsewhere::Url(_) => None,
+        };
+        self.checkpoints.iter().filter_map(file).collect()
+    }
 }
 
 /// Someone who may look.
@@ -235,6 +265,11 @@ impl Config {
                 sync: file.lineage.sync,
                 deadline: file.lineage.deadline.0,
                 queue: file.lineage.queue.max(2),
+                repeats: file.lineage.repeats,
+                reserve: file.lineage.reserve.0 as u64,
+                rotate_size: file.lineage.rotate_size.map(|Bytes(bytes)| bytes as u64),
+                rotate_age: file.lineage.rotate_age.map(|span| span.0),
+                checkpoints: elsewhere::parse(file.lineage.checkpoints, base)?,
             },
             policies: base.join(file.policies.dir),
             reviewers: reviewers.collect(),

@@ -85,7 +85,7 @@ fn passing(key: &str, text: &str, never: fn(&HeaderName) -> bool) -> Result<Head
     if never(&name) { Err(wrong(key, format!("`{name}` is never passed on, whatever is listed"))) } else { Ok(name) }
 }
 
-fn upstream(text: &str) -> Result<(Scheme, Authority, String), String> {
+pub(super) fn upstream(text: &str) -> Result<(Scheme, Authority, String), String> {
     let uri: Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
     let (Some(scheme), Some(authority)) = (uri.scheme().cloned(), uri.authority().cloned()) else {
         return Err(format!("`{text}` needs a scheme and a host, as in `https://api.example.com`"));

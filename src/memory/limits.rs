@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::lock;
+use super::{PastCall, lock};
 use crate::model::{AgentName, Call, Exceeded, Timestamp};
 
 /// One limit of an agent.
@@ -126,6 +126,25 @@ impl Limits {
         (taken, exceeded)
     }
 
+    /// Takes the places that a call of an earlier run took, as far as they are not free again.
+    pub fn recall(&self, past: &PastCall, now: Timestamp) {
+        let Some(rules) = self.rules.get(&past.agent) else { return };
+        let mut windows = lock(&self.windows);
+        let Windows { by_key, due } = &mut *windows;
+        for (index, rule) in rules.iter().filter(|(_, rule)| past.at.after(rule.window) > now) {
+            let key = (*index, rule.per.past_key(past));
+            let window = by_key.entry(key.clone()).or_insert_with(|| {
+                due.push_back(Due { at: now.after(rule.window), length: rule.window, key: key.clone() });
+                VecDeque::new()
+            });
+            let at = window.back().map_or(past.at, |last| past.at.max(*last)).min(now);
+            window.push_back(at);
+            while window.len() as u64 > rule.requests {
+                window.pop_front();
+            }
+        }
+    }
+
     /// Gives places back.
     pub fn give_back(&self, taken: &[Taken]) {
         if taken.is_empty() {
@@ -143,6 +162,16 @@ impl Limits {
 }
 
 impl Per {
+    fn past_key(self, past: &PastCall) -> String {
+        match self {
+            Self::Agent => String::new(),
+            Self::Task => past.task.to_string(),
+            Self::Tool => past.tool.clone(),
+            Self::Action => past.action.clone(),
+            Self::Workload => past.workload.clone(),
+        }
+    }
+
     fn key(self, call: &Call) -> String {
         match self {
             Self::Agent => String::new(),

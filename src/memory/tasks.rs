@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Place, lock};
+use super::{PastCall, Place, lock};
 use crate::model::{
     AgentName, Call, Caller, ChainFacts, Digest, Ending, Label, OpenedBy, Task, TaskFacts, TaskId, Timestamp,
 };
@@ -89,6 +89,23 @@ impl Tasks {
             index.by_expiry.insert((end, task.id), token);
         }
         index.by_id.insert(task.id, Live::new(task));
+    }
+
+    /// Counts a call of an earlier run in, if its task is not over, and puts on it, and on what its agent does outside of
+    /// tasks, what that call brought.
+    pub fn recall(&self, past: &PastCall, now: Timestamp) {
+        let mut index = lock(&self.index);
+        let implicit = index.implicit(&past.agent, now);
+        lock(&implicit.state).labels.extend(&past.labels);
+        let Some(live) = index.by_id.get(&past.task).cloned() else { return };
+        let mut state = lock(&live.state);
+        state.labels.extend(&past.labels);
+        state.calls = state.calls.saturating_add(1);
+        state.actions.insert(past.action.as_str().into());
+        state.repeats_of(past.fingerprint);
+        if let Some(repeats) = state.repeats.get_mut(&past.fingerprint) {
+            repeats.spent = repeats.spent.saturating_add(1);
+        }
     }
 
     /// Puts labels on a task.
@@ -348,9 +365,14 @@ impl Drop for Slot {
 
 /// The same action with the same bytes has the same fingerprint.
 fn fingerprint(call: &Call) -> Digest {
-    let mut text = format!("{}\n{}\n{}\n", call.action.name, call.method, call.target).into_bytes();
-    // What nobody read cannot be told apart: such calls repeat each other.
-    text.extend_from_slice(&call.content.digest().map_or([0; 32], |digest| digest.0));
+    fingerprint_of(&call.action.name, call.method.as_str(), &call.target, call.content.digest())
+}
+
+/// The fingerprint of a call of which no more is known than this. What nobody read cannot be told apart: such calls repeat
+/// each other.
+pub fn fingerprint_of(action: &str, method: &str, target: &str, content: Option<Digest>) -> Digest {
+    let mut text = format!("{action}\n{method}\n{target}\n").into_bytes();
+    text.extend_from_slice(&content.map_or([0; 32], |content| content.0));
     Digest::of(&text)
 }
 

@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::event::{Closed, CredentialPlan, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
+use super::event::{Closed, CredentialPlan, Erased, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
 use crate::judge::{No, Permit};
 use crate::model::{
     Action, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp, names_credential,
@@ -150,6 +150,13 @@ pub fn closed(task: &Task, by: &str, at: Timestamp) -> Record {
         event: Event::Closed(Closed { by: by.to_owned() }),
         private: Private::new(),
     }
+}
+
+/// The private fields of these records are to be erased, as somebody asked. Writing this erases them.
+pub fn erased(call: CallId, records: Vec<u64>, by: &str, why: &str, at: Timestamp) -> Record {
+    let private = if why.is_empty() { Private::new() } else { Private::from([("why", shortened(why).into())]) };
+    let event = Event::Erased(Erased { records, by: by.to_owned() });
+    Record { at, call: Some(call), task: None, event, private }
 }
 
 /// What judges from here on.

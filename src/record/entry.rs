@@ -16,6 +16,9 @@ use crate::model::{CallId, Digest, TaskId, Timestamp};
 /// Bytes an entry may have: its length is written in 16 bits where entries are served (C2SP tlog-tiles).
 pub const MAX_ENTRY: usize = 65_535;
 
+/// Bytes the private fields of a record may have: an agent chooses some of them, and a record is no place to keep a body.
+pub const MAX_PAYLOAD: usize = 256 * 1024;
+
 /// A record, ready to be stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Encoded {
@@ -30,7 +33,8 @@ pub struct Encoded {
 /// Writes a record down.
 ///
 /// The leaf is `{"v":1,"kind":…,"at":…,"call":…,"task":…, the event's fields, "private":{name: base64 commitment}}`, the
-/// payload `{"salt":…,"fields":{name: value}}`. Fails if the leaf has more than 65 535 bytes.
+/// payload `{"salt":…,"fields":{name: value}}`. Fails if the leaf has more than [`MAX_ENTRY`] bytes, or the payload more
+/// than [`MAX_PAYLOAD`].
 pub fn encode(record: &Record, salt: &[u8; 32]) -> Result<Encoded, StoreError> {
     let (payload, private) = conceal(&record.private, salt)?;
     let entry = match &record.event {
@@ -42,9 +46,14 @@ pub fn encode(record: &Record, salt: &[u8; 32]) -> Result<Encoded, StoreError> {
         Event::Settled(event) => leaf(record, event, private),
         Event::Opened(event) => leaf(record, event, private),
         Event::Closed(event) => leaf(record, event, private),
+        Event::Repeated(event) => leaf(record, event, private),
+        Event::Erased(event) => leaf(record, event, private),
     }?;
     if entry.len() > MAX_ENTRY {
-        return Err(StoreError::TooLong(entry.len()));
+        return Err(StoreError::TooLong { bytes: entry.len(), most: MAX_ENTRY });
+    }
+    if let Some(bytes) = payload.as_ref().map(Vec::len).filter(|bytes| *bytes > MAX_PAYLOAD) {
+        return Err(StoreError::TooLong { bytes, most: MAX_PAYLOAD });
     }
     Ok(Encoded { leaf: leaf_hash(&entry), entry, payload })
 }
@@ -205,6 +214,6 @@ mod tests {
     fn a_leaf_that_is_too_long_is_refused() {
         let mut long = record(BTreeMap::new());
         long.event = Event::Refused(Box::new(Refused { code: "x".repeat(MAX_ENTRY), ..Refused::default() }));
-        assert!(matches!(encode(&long, &[0; 32]), Err(StoreError::TooLong(_))));
+        assert!(matches!(encode(&long, &[0; 32]), Err(StoreError::TooLong { .. })));
     }
 }

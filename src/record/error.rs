@@ -43,6 +43,19 @@ pub enum StoreError {
     /// The file is not the one that was being written.
     #[error("the lineage's files were moved, deleted or replaced while they were being written")]
     Replaced,
+    /// A checkpoint that was sent elsewhere knows more than the lineage, or something else.
+    #[error(
+        "the lineage has {size} records, and `{file}` holds its signed checkpoint over {told} that it does not continue: it was \
+         rolled back, cut off or replaced; put the right file back, or move the checkpoint away to begin anew knowingly"
+    )]
+    RolledBack {
+        /// Where the checkpoint lies.
+        file: String,
+        /// Records it covers.
+        told: u64,
+        /// Records there are.
+        size: u64,
+    },
     /// A policy, catalog or other text is not the one that was loaded.
     #[error("a stored text does not have the digest it is stored under")]
     Text,
@@ -64,9 +77,14 @@ pub enum StoreError {
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
-    /// A leaf has at most 65 535 bytes (C2SP tlog-tiles, entry bundles).
-    #[error("a record of {0} bytes is longer than the 65535 a lineage's record may have")]
-    TooLong(usize),
+    /// A leaf has at most 65 535 bytes (C2SP tlog-tiles, entry bundles), private fields at most 256 KiB.
+    #[error("a record of {bytes} bytes is longer than the {most} a lineage's record may have")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        most: usize,
+    },
     /// A value that JSON cannot express.
     #[error("a record cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),

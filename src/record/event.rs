@@ -45,6 +45,10 @@ pub enum Event {
     Opened(Opened),
     /// A task was ended.
     Closed(Closed),
+    /// Refusals that were counted rather than written one by one.
+    Repeated(Repeated),
+    /// Private fields were erased.
+    Erased(Erased),
 }
 
 impl Event {
@@ -59,14 +63,21 @@ impl Event {
             Self::Settled(_) => "settled",
             Self::Opened(_) => "opened",
             Self::Closed(_) => "closed",
+            Self::Repeated(_) => "repeated",
+            Self::Erased(_) => "erased",
         }
     }
 
     /// Whether somebody waits for it: what must be durable before the next step.
     pub const fn is_awaited(&self) -> bool {
         match self {
-            Self::Loaded(_) | Self::Permitted(_) | Self::Minted(_) | Self::Opened(_) | Self::Closed(_) => true,
-            Self::Refused(_) | Self::Ended(_) | Self::Settled(_) => false,
+            Self::Loaded(_)
+            | Self::Permitted(_)
+            | Self::Minted(_)
+            | Self::Opened(_)
+            | Self::Closed(_)
+            | Self::Erased(_) => true,
+            Self::Refused(_) | Self::Ended(_) | Self::Settled(_) | Self::Repeated(_) => false,
         }
     }
 }
@@ -295,5 +306,41 @@ pub struct Opened {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Closed {
     /// Who ended it: `opener`, `agent` or `operator`.
+    pub by: String,
+}
+
+/// Refusals that are alike in all these fields, beyond those that were written one by one. Its own time is that of the last.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Repeated {
+    /// The code of the answers.
+    pub code: String,
+    /// `deny`, `throttle` or `unavailable`.
+    pub decision: String,
+    /// The rules that refused them.
+    pub rules: Vec<String>,
+    /// Who asked, if that was proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The action's full name, if it was understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// How many: exactly.
+    pub count: u64,
+    /// When the first of them was refused.
+    pub since: Timestamp,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<CallId>,
+    /// The last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<CallId>,
+}
+
+/// Private fields were erased: the commitments stay, and nobody can open them any more. Private fields: `why`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Erased {
+    /// The records whose private fields are gone, by their places in the tree.
+    pub records: Vec<u64>,
+    /// Who asked for it.
     pub by: String,
 }

@@ -1,7 +1,7 @@
 //! Reads a lineage: while it is being written, or from a copy.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::model::{CallId, Digest, TaskId};
 #[derive(Debug)]
 pub struct Reader {
     pub(super) db: Connection,
+    pub(super) path: PathBuf,
 }
 
 /// Which calls to list. What is absent does not matter.
@@ -80,7 +81,7 @@ impl Reader {
         if let Err(source) = std::fs::metadata(path) {
             return Err(StoreError::Open { path: path.display().to_string(), source });
         }
-        Ok(Self { db: schema::read_only(path)? })
+        Ok(Self { db: schema::read_only(path)?, path: path.to_owned() })
     }
 
     /// Records in the lineage.
@@ -102,26 +103,70 @@ impl Reader {
 
     /// One record.
     pub fn record(&self, seq: u64) -> Result<Option<Stored>, StoreError> {
-        Ok(self.stored("records.seq = ?", params![schema::row(seq)])?.pop())
+        Ok(self.records(seq, 1)?.pop().filter(|record| record.seq == seq))
+    }
+
+    /// Records from `from` on, in order, at most so many: the way to the next is behind the last of them.
+    pub fn records(&self, from: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        let mut found: Vec<Stored> = Vec::new();
+        self.through(from..u64::MAX, &mut |db, part| {
+            let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+            let which = "records.seq >= ? AND records.seq < ? ORDER BY records.seq LIMIT ?";
+            found.extend(stored(db, which, params![schema::row(part.start), schema::row(part.end), left])?);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// All records of one call, in order; `None` if there is none.
     pub fn story(&self, call: CallId) -> Result<Option<Story>, StoreError> {
-        let records = self.stored("call = ?", params![call.as_bytes()])?;
+        let of = |db: &Connection| stored(db, "call = ? ORDER BY records.seq", params![call.as_bytes()]);
+        let mut records = of(&self.db)?;
+        let begins =
+            |records: &[Stored]| records.first().is_some_and(|first| ["permitted", "refused"].contains(&first.kind()));
+        if !begins(&records) {
+            self.back_through_archives(&mut |db, part| {
+                let earlier = of(db)?.into_iter().filter(|record| part.contains(&record.seq));
+                records.splice(0..0, earlier);
+                Ok(begins(&records))
+            })?;
+        }
         Ok((!records.is_empty()).then_some(Story { call: Some(call), records }))
+    }
+
+    /// The records of a call whose private fields can be erased.
+    pub fn erasable(&self, call: CallId) -> Result<Vec<u64>, StoreError> {
+        let records = self.story(call)?.map(|story| story.records).unwrap_or_default();
+        let erasable = |record: &Stored| {
+            record.kind() != "erased" && record.private.as_ref().is_some_and(|private| !private.is_empty())
+        };
+        Ok(records.iter().filter(|record| erasable(record)).map(|record| record.seq).collect())
     }
 
     /// Calls, those decided last first.
     pub fn calls(&self, filter: &Filter) -> Result<Vec<Story>, StoreError> {
         let view = self.db.unchecked_transaction()?;
-        let mut statement = self.db.prepare_cached(
+        let mut listed = Listed { found: Vec::new(), told: BTreeSet::new() };
+        self.list(&self.db, filter, u64::MAX, &mut listed)?;
+        self.back_through_archives(&mut |db, part| {
+            if listed.found.len() < filter.limit {
+                self.list(db, filter, part.end, &mut listed)?;
+            }
+            Ok(listed.found.len() >= filter.limit)
+        })?;
+        view.finish()?;
+        Ok(listed.found)
+    }
+
+    fn list(&self, db: &Connection, filter: &Filter, end: u64, listed: &mut Listed) -> Result<(), StoreError> {
+        let mut statement = db.prepare_cached(
             "SELECT seq, call, entry FROM records
-             WHERE seq < ? AND kind IN ('permitted', 'refused') AND (?2 IS NULL OR task = ?2) ORDER BY seq DESC",
+             WHERE seq < ? AND kind IN ('permitted', 'refused', 'repeated') AND (?2 IS NULL OR task = ?2)
+             ORDER BY seq DESC",
         )?;
-        let before = filter.before.map_or(i64::MAX, schema::row);
+        let before = schema::row(filter.before.unwrap_or(u64::MAX).min(end));
         let mut rows = statement.query(params![before, filter.task.as_ref().map(TaskId::as_bytes)])?;
-        let (mut found, mut told) = (Vec::new(), BTreeSet::new());
-        while found.len() < filter.limit
+        while listed.found.len() < filter.limit
             && let Some(row) = rows.next()?
         {
             let verdict: Verdict<'_> = match serde_json::from_slice(row.get_ref(2)?.as_blob().unwrap_or_default()) {
@@ -134,31 +179,37 @@ impl Reader {
             }
             let call = row.get::<_, Option<[u8; 16]>>(1)?.map(CallId::from_bytes);
             if let Some(call) = call {
-                if told.insert(call) {
-                    found.extend(self.story(call)?);
+                if listed.told.insert(call) {
+                    listed.found.extend(self.story(call)?);
                 }
             } else {
                 let seq: i64 = row.get(0)?;
-                found.push(Story { call: None, records: self.stored("records.seq = ?", params![seq])? });
+                listed.found.push(Story { call: None, records: stored(db, "records.seq = ?", params![seq])? });
             }
         }
-        view.finish()?;
-        Ok(found)
+        Ok(())
     }
+}
 
-    fn stored(&self, which: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Stored>, StoreError> {
-        let sql = format!(
-            "SELECT records.seq, entry, body FROM records LEFT JOIN payloads ON payloads.seq = records.seq
-             WHERE {which} ORDER BY records.seq"
-        );
-        let mut statement = self.db.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(values))?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(read(row)?);
-        }
-        Ok(found)
+/// What a list has so far.
+struct Listed {
+    found: Vec<Story>,
+    told: BTreeSet<CallId>,
+}
+
+/// Records of one file.
+pub(super) fn stored(db: &Connection, which: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Stored>, StoreError> {
+    let sql = format!(
+        "SELECT records.seq, entry, body FROM records LEFT JOIN payloads ON payloads.seq = records.seq
+         WHERE {which}"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
     }
+    Ok(found)
 }
 
 /// What a list is filtered by, read without the rest of the record.

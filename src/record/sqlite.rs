@@ -6,17 +6,25 @@ mod files;
 mod open;
 mod queue;
 mod refused;
+mod repeats;
+mod reserve;
+mod rotation;
 pub(super) mod schema;
+mod stub;
 pub(super) mod tail;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use self::files::{Files, Lock};
 pub use self::open::{Limbo, OpenCall, OpenTask};
 use self::queue::Queue;
+use self::reserve::Reserve;
+pub use self::rotation::Rotate;
+use self::rotation::Rotation;
 use self::writer::{Start, Writer};
 use super::{Lineage, Receipt, Record, Signer, StoreError, Unavailable};
 use crate::model::Clock;
@@ -30,6 +38,14 @@ pub struct Options {
     pub sync: Sync,
     /// Places in the queue: a call takes one until its ending is written, and one more until it is permitted.
     pub room: usize,
+    /// Refusals alike that are written one by one within a second; the rest of them are counted.
+    pub whole: usize,
+    /// Bytes on the disk that are kept for endings.
+    pub reserve: u64,
+    /// How often a checkpoint is signed while records come. A second is usual.
+    pub signed_every: Duration,
+    /// When records are moved out of the file.
+    pub rotate: Rotate,
 }
 
 /// What an acknowledged record survives.
@@ -72,8 +88,10 @@ impl SqliteLineage {
         let tail = tail::prove(&db, signer.verifier())?;
         let outstanding = open::Outstanding::read(&db)?;
         let limbo = outstanding.limbo(&db, clock.now())?;
-        let queue = Arc::new(Queue::new(options.room, clock));
-        let start = Start { db, lock, files, tail, outstanding };
+        let queue = Arc::new(Queue::new(options.room, options.whole, clock));
+        let reserve = Reserve::take(&options.path, options.reserve);
+        let rotation = Rotation::resume(&db, &options.path, options.rotate);
+        let start = Start { db, lock, files, tail, outstanding, reserve, rotation };
         let writer = Writer::start(start, options, signer, Arc::clone(&queue))?;
         Ok((Arc::new(Self { queue, writer: Mutex::new(Some(writer)) }), limbo))
     }

@@ -1,5 +1,7 @@
 //! The Merkle tree over all records (RFC 6962 §2.1), kept as full tiles of 256 hashes (C2SP tlog-tiles) and a right edge.
 
+pub mod proof;
+
 use ring::digest;
 
 use crate::model::Digest;
@@ -77,6 +79,16 @@ impl Edge {
         Ok(Self { size, levels })
     }
 
+    /// The hashes above the leaves that no full tile holds: by level and tile, the roots of the full tiles below.
+    pub fn upper(&self) -> impl Iterator<Item = (u8, u64, Vec<u8>)> {
+        let mut count = self.size;
+        (0..=u8::MAX).zip(&self.levels).filter_map(move |(level, hashes)| {
+            let index = count / WIDTH as u64;
+            count = index;
+            (level > 0).then(|| (level, index, hashes.iter().flat_map(|hash| hash.0).collect()))
+        })
+    }
+
     /// Leaves in the tree.
     pub const fn size(&self) -> u64 {
         self.size
@@ -136,8 +148,8 @@ impl Edge {
 }
 
 /// The root over hashes whose number is a power of two.
-fn perfect_root(hashes: &[Digest]) -> Digest {
-    let mut row: Vec<Digest> = fold_pairs(hashes);
+pub fn perfect_root(hashes: &[Digest]) -> Digest {
+    let mut row = hashes.to_vec();
     while row.len() > 1 {
         row = fold_pairs(&row);
     }

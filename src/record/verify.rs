@@ -1,6 +1,6 @@
 //! Whether a lineage is what it was: every entry, leaf, tile, checkpoint and payload, computed anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension as _, Row, Rows, params};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::Verifier;
 use super::entry::Payload;
 use super::sqlite::{schema, tail};
-use super::tiles::{CompletedTile, Edge, leaf_hash};
+use super::tiles::{CompletedTile, Edge, WIDTH, leaf_hash};
 use super::{Checkpoint, Reader, StoreError};
 use crate::model::{CallId, Digest, TaskId, Timestamp};
 
@@ -30,6 +30,10 @@ pub struct Report {
     /// The outside checkpoint it was checked against. Without one, nobody can tell a lineage whose end was cut off, or
     /// that was written anew with the same key, from a whole one.
     pub against: Option<Against>,
+    /// Records that were taken as they are, from the first, because a checkpoint was to be gone on from.
+    pub taken: u64,
+    /// Records in archives that are not here: their hashes fit, and no more was looked at.
+    pub absent: u64,
 }
 
 /// An outside checkpoint.
@@ -70,8 +74,17 @@ impl Report {
 /// `checkpoint` is a signed note that was kept elsewhere. `vkey` checks its signature and those of the stored checkpoints;
 /// without it, only their roots count.
 pub fn verify(reader: &Reader, checkpoint: Option<&str>, vkey: Option<&str>) -> Report {
-    let mut walk = Walk::new();
-    let result = walk.begin(checkpoint, vkey).and_then(|()| walk.all(reader));
+    report(reader, Walk::new(), |walk| walk.begin(checkpoint, vkey))
+}
+
+/// The same for what came after `since`, a signed note that was kept elsewhere when all before it had been verified: the
+/// tiles up to it must have its root, and the records there are not read.
+pub fn verify_since(reader: &Reader, since: &str, vkey: Option<&str>) -> Report {
+    report(reader, Walk::new(), |walk| walk.begin(Some(since), vkey).and_then(|()| walk.go_on_from_outside(reader)))
+}
+
+fn report(reader: &Reader, mut walk: Walk, begin: impl FnOnce(&mut Walk) -> Result<(), StoreError>) -> Report {
+    let result = begin(&mut walk).and_then(|()| walk.all(reader));
     let verdict = match result {
         Ok(()) => Verdict::Intact,
         Err(StoreError::Damaged { seq, what }) => Verdict::Broken { seq: Some(seq), what },
@@ -80,23 +93,46 @@ pub fn verify(reader: &Reader, checkpoint: Option<&str>, vkey: Option<&str>) -> 
         }
         Err(cause) => Verdict::Broken { seq: None, what: cause.to_string() },
     };
-    let Walk { edge, checkpoints, erased, verifier, outside } = walk;
+    let Walk { edge, taken, absent, checkpoints, erased, verifier, outside, .. } = walk;
     let against = outside.map(|Checkpoint { origin, size, root }| Against { origin, size, root });
     let signatures_checked = verifier.is_some();
-    Report { verdict, size: edge.size(), root: edge.root(), checkpoints, signatures_checked, erased, against }
+    Report {
+        verdict,
+        size: edge.size(),
+        root: edge.root(),
+        checkpoints,
+        signatures_checked,
+        erased,
+        against,
+        taken,
+        absent,
+    }
 }
 
 struct Walk {
     edge: Edge,
+    taken: u64,
+    absent: u64,
     checkpoints: u64,
     erased: u64,
+    /// Records without their private fields, of which no record has said yet that they were erased.
+    bare: BTreeSet<u64>,
     verifier: Option<Verifier>,
     outside: Option<Checkpoint>,
 }
 
 impl Walk {
     fn new() -> Self {
-        Self { edge: Edge::new(), checkpoints: 0, erased: 0, verifier: None, outside: None }
+        Self {
+            edge: Edge::new(),
+            taken: 0,
+            absent: 0,
+            checkpoints: 0,
+            erased: 0,
+            bare: BTreeSet::new(),
+            verifier: None,
+            outside: None,
+        }
     }
 
     fn begin(&mut self, checkpoint: Option<&str>, vkey: Option<&str>) -> Result<(), StoreError> {
@@ -109,6 +145,18 @@ impl Walk {
         self.verifier.as_ref().map_or_else(|| Checkpoint::parse(note), |verifier| Checkpoint::verify(note, verifier))
     }
 
+    fn go_on_from_outside(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        let Some(since) = &self.outside else { return Ok(()) };
+        let size = reader.size()?;
+        if since.size > size {
+            let what = format!("it is missing: a checkpoint covers {} records", since.size);
+            return Err(StoreError::Damaged { seq: size, what });
+        }
+        self.edge = tail::edge_at(&reader.db, since.size)?;
+        self.taken = since.size;
+        self.compare(since, "the outside checkpoint")
+    }
+
     fn all(&mut self, reader: &Reader) -> Result<(), StoreError> {
         let view = reader.db.unchecked_transaction()?;
         self.records(reader)?;
@@ -118,37 +166,82 @@ impl Walk {
     }
 
     fn records(&mut self, reader: &Reader) -> Result<(), StoreError> {
-        let mut records = reader.db.prepare(
-            "SELECT records.seq, kind, call, task, at, leaf, entry, body
-             FROM records LEFT JOIN payloads ON payloads.seq = records.seq ORDER BY records.seq",
-        )?;
-        let mut records = records.query([])?;
-        let mut notes = reader.db.prepare("SELECT size, note FROM checkpoints ORDER BY size")?;
-        let mut notes = notes.query([])?;
-        let mut next = self.next_note(&mut notes)?;
-        loop {
-            while let Some(checkpoint) = next.take_if(|checkpoint| checkpoint.size == self.edge.size()) {
-                self.compare(&checkpoint, "its checkpoint")?;
-                self.checkpoints += 1;
-                next = self.next_note(&mut notes)?;
+        let base = reader.base()?;
+        let mut rows = reader.db.prepare("SELECT size, note FROM checkpoints WHERE size >= ? ORDER BY size")?;
+        let mut rows = rows.query([schema::row(self.taken)])?;
+        let next = self.next_note(&mut rows)?;
+        let mut notes = Notes { rows, next };
+        reader.through(self.taken..u64::MAX, &mut |db, part| {
+            if self.edge.size() < part.start && part.start <= base {
+                self.absent(reader, part.start, &mut notes)?;
             }
-            if let Some(outside) = self.outside.as_ref().filter(|outside| outside.size == self.edge.size()) {
-                self.compare(outside, "the outside checkpoint")?;
+            let mut records = db.prepare(
+                "SELECT records.seq, kind, call, task, at, leaf, entry, body
+                 FROM records LEFT JOIN payloads ON payloads.seq = records.seq
+                 WHERE records.seq >= ? AND records.seq < ? ORDER BY records.seq",
+            )?;
+            let mut records = records.query([schema::row(part.start), schema::row(part.end)])?;
+            while let Some(row) = records.next()? {
+                let Checked { leaf, is_bare, erases } = check(row, self.edge.size())?;
+                if is_bare {
+                    self.bare.insert(self.edge.size());
+                }
+                self.erased += erases.iter().filter(|seq| self.bare.remove(seq)).count() as u64;
+                self.push(reader, leaf, &mut notes)?;
             }
-            let Some(row) = records.next()? else { break };
-            let (leaf, erased) = check(row, self.edge.size())?;
-            self.erased += u64::from(erased);
-            for tile in self.edge.push(leaf) {
-                compare_tile(reader, &tile)?;
+            Ok(())
+        })?;
+        self.fit(&mut notes)?;
+        self.kept_promises(notes.next.as_ref())
+    }
+
+    /// Records whose archive is not here: their hashes stand in the tiles, and no more can be said of them.
+    fn absent(&mut self, reader: &Reader, until: u64, notes: &mut Notes<'_>) -> Result<(), StoreError> {
+        while self.edge.size() < until {
+            let seq = self.edge.size();
+            let missing = || StoreError::Damaged { seq, what: "it is missing, and so is its hash".into() };
+            let (index, width) = (seq / WIDTH as u64, u16::try_from(WIDTH).unwrap_or(u16::MAX));
+            let tile = reader.tile(0, index, width)?.ok_or_else(missing)?;
+            let within = usize::try_from(seq % WIDTH as u64).unwrap_or(0);
+            for hash in tile.as_chunks::<32>().0.iter().skip(within) {
+                self.absent += 1;
+                self.push(reader, Digest(*hash), notes)?;
             }
         }
-        let promised = [next.as_ref(), self.outside.as_ref()].into_iter().flatten().map(|promise| promise.size).max();
-        match promised {
-            Some(promised) if promised > self.edge.size() => Err(StoreError::Damaged {
-                seq: self.edge.size(),
-                what: format!("it is missing: a checkpoint covers {promised} records"),
-            }),
-            Some(_) | None => Ok(()),
+        Ok(())
+    }
+
+    fn push(&mut self, reader: &Reader, leaf: Digest, notes: &mut Notes<'_>) -> Result<(), StoreError> {
+        self.fit(notes)?;
+        self.edge.push(leaf).iter().try_for_each(|tile| compare_tile(reader, tile))
+    }
+
+    /// The checkpoints of the tree as it is now must have its root.
+    fn fit(&mut self, notes: &mut Notes<'_>) -> Result<(), StoreError> {
+        while let Some(checkpoint) = notes.next.take_if(|checkpoint| checkpoint.size == self.edge.size()) {
+            self.compare(&checkpoint, "its checkpoint")?;
+            self.checkpoints += 1;
+            notes.next = self.next_note(&mut notes.rows)?;
+        }
+        match self.outside.as_ref().filter(|outside| outside.size == self.edge.size()) {
+            Some(outside) => self.compare(outside, "the outside checkpoint"),
+            None => Ok(()),
+        }
+    }
+
+    /// What checkpoints promise is there, and what was taken out was taken out by a record.
+    fn kept_promises(&self, left: Option<&Checkpoint>) -> Result<(), StoreError> {
+        let promised = [left, self.outside.as_ref()].into_iter().flatten().map(|promise| promise.size).max();
+        if let Some(promised) = promised.filter(|promised| *promised > self.edge.size()) {
+            let what = format!("it is missing: a checkpoint covers {promised} records");
+            return Err(StoreError::Damaged { seq: self.edge.size(), what });
+        }
+        match self.bare.first() {
+            Some(seq) => {
+                let what = "its private fields are missing, and no record says that they were erased".into();
+                Err(StoreError::Damaged { seq: *seq, what })
+            }
+            None => Ok(()),
         }
     }
 
@@ -190,6 +283,12 @@ impl Walk {
     }
 }
 
+/// Stored checkpoints, in order.
+struct Notes<'a> {
+    rows: Rows<'a>,
+    next: Option<Checkpoint>,
+}
+
 /// The parts of an entry that are stored a second time beside it.
 #[derive(Deserialize)]
 struct Named {
@@ -199,10 +298,22 @@ struct Named {
     task: Option<TaskId>,
     #[serde(default)]
     private: BTreeMap<String, String>,
+    /// What an `erased` record took the private fields of.
+    #[serde(default)]
+    records: Vec<u64>,
 }
 
-/// Checks one record; gives its leaf and whether its private fields were erased.
-fn check(row: &Row<'_>, seq: u64) -> Result<(Digest, bool), StoreError> {
+/// A record that fits.
+struct Checked {
+    leaf: Digest,
+    /// It had private fields, and has none any more.
+    is_bare: bool,
+    /// Whose private fields it says were erased.
+    erases: Vec<u64>,
+}
+
+/// Checks one record.
+fn check(row: &Row<'_>, seq: u64) -> Result<Checked, StoreError> {
     let damaged = |what: &str| StoreError::Damaged { seq, what: what.to_owned() };
     if row.get(0) != Ok(schema::row(seq)) {
         return Err(damaged("it is missing"));
@@ -221,13 +332,17 @@ fn check(row: &Row<'_>, seq: u64) -> Result<(Digest, bool), StoreError> {
         return Err(damaged("what it is filed under differs from its entry"));
     }
     let Some(body) = row.get_ref(7)?.as_blob_or_null().unwrap_or_default() else {
-        return Ok((leaf, !named.private.is_empty()));
+        return Ok(Checked { leaf, is_bare: !named.private.is_empty(), erases: named.records });
     };
     let payload = Payload::parse(body).map_err(|_| damaged("its private fields cannot be read"))?;
     let shown = payload.commitments().ok_or_else(|| damaged("its private fields cannot be read"))?;
     let same = shown.len() == named.private.len()
         && shown.iter().all(|(name, commitment)| named.private.get(*name) == Some(commitment));
-    if same { Ok((leaf, false)) } else { Err(damaged("its private fields are not those it was recorded with")) }
+    if same {
+        Ok(Checked { leaf, is_bare: false, erases: named.records })
+    } else {
+        Err(damaged("its private fields are not those it was recorded with"))
+    }
 }
 
 fn compare_tile(reader: &Reader, tile: &CompletedTile) -> Result<(), StoreError> {

@@ -1,12 +1,14 @@
 //! The other door: for reviewers and operators.
 
+mod tree;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
@@ -37,6 +39,8 @@ pub struct Sources {
     pub metrics: Arc<Metrics>,
     /// Digests of the tokens of those who may read, by name.
     pub readers: BTreeMap<String, Digest>,
+    /// The same of those who may erase what is private.
+    pub erasers: BTreeMap<String, Digest>,
     /// The user the sidecar runs as, who may read over a Unix socket without a token.
     pub uid: u32,
     /// Turns true when the sidecar is stopping.
@@ -52,7 +56,10 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/v1/calls", get(calls))
             .route("/v1/calls/{id}", get(call))
-            .route("/checkpoint", get(checkpoint))
+            .route("/v1/calls/{id}/proof", get(tree::proof))
+            .route("/v1/calls/{id}/erase", post(tree::erase))
+            .route("/checkpoint", get(tree::checkpoint))
+            .route("/tile/{*path}", get(tree::tile))
             .with_state(Arc::new(sources));
         Self { router, hosts }
     }
@@ -139,24 +146,14 @@ async fn call(
     read(sources, &peer, &headers, move |reader| reader.story(id).map(|story| json!(story))).await
 }
 
-/// The latest signed checkpoint (C2SP tlog-tiles). It names no call, so it is for everybody who reaches this door.
-async fn checkpoint(State(sources): State<Arc<Sources>>) -> Response {
-    let note = tokio::task::spawn_blocking(move || (sources.reader)().ok()?.checkpoint().ok()?).await;
-    match note.ok().flatten() {
-        Some(note) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response(),
-        None => (StatusCode::NOT_FOUND, "no checkpoint has been signed yet\n").into_response(),
-    }
-}
-
 async fn read<E: std::fmt::Display>(
     sources: Arc<Sources>,
     peer: &Known,
     headers: &HeaderMap,
     query: impl FnOnce(&Reader) -> Result<serde_json::Value, E> + Send + 'static,
 ) -> Response {
-    if !may_read(&sources, peer, headers) {
-        return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], "a reviewer's token is needed\n")
-            .into_response();
+    if !may(&sources.readers, &sources, peer, headers) {
+        return refused_to();
     }
     let asked = tokio::task::spawn_blocking(move || {
         let reader = (sources.reader)()?;
@@ -172,8 +169,12 @@ async fn read<E: std::fmt::Display>(
     }
 }
 
-/// A reviewer's token; or, over a Unix socket, being the user who owns the lineage anyway.
-fn may_read(sources: &Sources, peer: &Known, headers: &HeaderMap) -> bool {
+fn refused_to() -> Response {
+    (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], "a reviewer's token is needed\n").into_response()
+}
+
+/// The token of one of these reviewers; or, over a Unix socket, being the user who owns the lineage anyway.
+fn may(these: &BTreeMap<String, Digest>, sources: &Sources, peer: &Known, headers: &HeaderMap) -> bool {
     if matches!(&*peer.0, Peer::Process(process) if process.uid == sources.uid) {
         return true;
     }
@@ -181,7 +182,7 @@ fn may_read(sources: &Sources, peer: &Known, headers: &HeaderMap) -> bool {
         return false;
     };
     let shown = Digest::of(token);
-    sources.readers.values().fold(false, |found, known| found | bool::from(known.0.ct_eq(&shown.0)))
+    these.values().fold(false, |found, known| found | bool::from(known.0.ct_eq(&shown.0)))
 }
 
 type Known = axum::Extension<Arc<Peer>>;

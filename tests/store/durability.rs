@@ -123,12 +123,43 @@ fn a_second_writer_is_refused() {
 }
 
 #[test]
+fn an_older_file_is_taken_on_and_a_newer_one_as_far_as_it_lets_us() {
+    let place = Place::new();
+    let (lineage, _) = place.open();
+    put(&lineage, permitted(1));
+    drop(lineage);
+    let format = || {
+        let sql = "SELECT value FROM meta WHERE key = 'format'";
+        place.sql().query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    // Version N wrote it: it becomes one of ours, with everything that is open in it.
+    place
+        .sql()
+        .execute_batch("UPDATE meta SET value = '1' WHERE key = 'format'; DELETE FROM meta WHERE key = 'needs'")
+        .unwrap();
+    let (lineage, limbo) = place.open();
+    assert_eq!((format(), limbo.calls.len()), ("2".into(), 1));
+    put(&lineage, ended(1, Revocation::Confirmed));
+    drop(lineage);
+    // Version N + 1 has written to it, and says that this one may go on.
+    place.sql().execute("UPDATE meta SET value = '3' WHERE key = 'format'", []).unwrap();
+    place.sql().execute_batch("CREATE TABLE tomorrow (a); CREATE INDEX tomorrows ON records (at)").unwrap();
+    let (lineage, _) = place.open();
+    assert_eq!(put(&lineage, permitted(2)), 2);
+    drop(lineage);
+    let report = verify(&Reader::open(&place.path()).unwrap(), None, Some(&place.vkey()));
+    assert!(report.is_intact() && report.size == 3 && format() == "3", "{report:?}");
+}
+
+#[test]
 fn a_newer_format_and_a_foreign_file_are_refused() {
     let place = Place::new();
     drop(place.open());
-    place.sql().execute("UPDATE meta SET value = '2' WHERE key = 'format'", []).unwrap();
+    place.sql().execute("UPDATE meta SET value = '3'", []).unwrap();
+    let before = fs::read(place.path()).unwrap();
     assert!(matches!(place.try_open(8), Err(StoreError::Newer { .. })));
     assert!(matches!(Reader::open(&place.path()), Err(StoreError::Newer { .. })));
+    assert_eq!(fs::read(place.path()).unwrap(), before, "it is left as it is");
     let other = Place::new();
     other.sql().execute_batch("CREATE TABLE things (a)").unwrap();
     assert!(matches!(other.try_open(8), Err(StoreError::Foreign(_))));

@@ -5,15 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use countersign::cli::lineage::Lying;
 use countersign::model::{CallId, Clock, Digest, Ending, Revocation, Secret, TaskId, Timestamp};
 use countersign::record::{
     Closed, CredentialNote, CredentialPlan, Ended, Event, FactsNote, HandleNote, Limbo, Lineage, Minted, Opened,
-    Options, Permitted, Receipt, Record, Refused, Settled, Signer, SqliteLineage, StoreError, Sync, Unavailable,
+    Options, Permitted, Receipt, Record, Refused, Rotate, Settled, Signer, SqliteLineage, StoreError, Sync,
+    Unavailable,
 };
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 use serde_json::json;
 use tempfile::TempDir;
+
+/// How often a checkpoint is signed.
+pub const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// When everything here begins.
 pub const START: i64 = 1_795_324_800_000;
@@ -35,7 +40,12 @@ impl Place {
     }
 
     pub fn signer(&self) -> Signer {
-        Signer::new("lineage.test", &Secret::new(self.pkcs8.clone())).unwrap()
+        signer(&self.pkcs8)
+    }
+
+    /// The key it is signed with, PKCS#8.
+    pub fn key(&self) -> &[u8] {
+        &self.pkcs8
     }
 
     pub fn vkey(&self) -> String {
@@ -47,8 +57,25 @@ impl Place {
     }
 
     pub fn try_open(&self, room: usize) -> Result<(Arc<SqliteLineage>, Limbo), StoreError> {
-        let options = Options { path: self.path(), sync: Sync::Normal, room };
-        SqliteLineage::open(options, self.signer(), clock())
+        SqliteLineage::open(self.options(room), self.signer(), clock())
+    }
+
+    /// A lineage that counts nothing together, and keeps little space.
+    pub fn options(&self, room: usize) -> Options {
+        Options {
+            path: self.path(),
+            sync: Sync::Normal,
+            room,
+            whole: usize::MAX,
+            reserve: 64 * 1024,
+            signed_every: SECOND,
+            rotate: Rotate::default(),
+        }
+    }
+
+    /// Where it lies, for the commands.
+    pub fn lying(&self) -> Lying {
+        Lying { path: self.path(), vkey: Some(self.vkey()), ..Lying::default() }
     }
 
     /// The database itself, for a test to do to it what nobody should.
@@ -57,6 +84,11 @@ impl Place {
         db.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
         db
     }
+}
+
+/// The signer of a key.
+pub fn signer(pkcs8: &[u8]) -> Signer {
+    Signer::new("lineage.test", &Secret::new(pkcs8.to_vec())).unwrap()
 }
 
 /// A clock that goes on by a millisecond each time it is read.

@@ -1,9 +1,11 @@
 //! What `countersign lineage` prints.
 
-use countersign::cli::lineage::{LineageCommand, run};
+use std::ops::Not as _;
+
+use countersign::cli::lineage::{LineageCommand, Lying, run};
 use countersign::cli::{Exit, Output};
 use countersign::model::Revocation;
-use countersign::record::Reader;
+use countersign::record::{Lineage, Options, Reader, SqliteLineage};
 
 use super::fixture::*;
 
@@ -20,8 +22,12 @@ fn lineage() -> Place {
 
 fn printed(place: &Place, command: LineageCommand, output: Output) -> (String, Exit) {
     let mut out = Vec::new();
-    let exit = run(command, &place.path(), Some(place.vkey()), output, &mut out).unwrap();
+    let exit = run(command, &place.lying(), output, &mut out).unwrap();
     (String::from_utf8(out).unwrap(), exit)
+}
+
+fn verify_against(checkpoint: Option<std::path::PathBuf>, key: Option<String>) -> LineageCommand {
+    LineageCommand::Verify { checkpoint, since: None, key }
 }
 
 fn list(agent: Option<&str>, decision: Option<&str>) -> LineageCommand {
@@ -87,11 +93,11 @@ fn an_agents_words_cannot_steer_a_terminal() {
 #[test]
 fn a_verification_says_what_it_was_checked_against() {
     let place = lineage();
-    let (text, exit) = printed(&place, LineageCommand::Verify { checkpoint: None, key: None }, Output::Text);
+    let (text, exit) = printed(&place, verify_against(None, None), Output::Text);
     assert!(exit == Exit::Done && text.starts_with("intact: 4 records") && text.contains("none was given"), "{text}");
     let kept = place.folder.path().join("checkpoint");
     std::fs::write(&kept, Reader::open(&place.path()).unwrap().checkpoint().unwrap().unwrap()).unwrap();
-    let against = |key| LineageCommand::Verify { checkpoint: Some(kept.clone()), key };
+    let against = |key| verify_against(Some(kept.clone()), key);
     let (text, _) = printed(&place, against(None), Output::Text);
     assert!(text.contains("lineage.test at 4 records"), "{text}");
     let (_, exit) = printed(&place, against(Some(Place::new().vkey())), Output::Text);
@@ -99,4 +105,79 @@ fn a_verification_says_what_it_was_checked_against() {
     place.sql().execute("UPDATE records SET leaf = zeroblob(32) WHERE seq = 1", []).unwrap();
     let (text, exit) = printed(&place, against(None), Output::Text);
     assert!(exit == Exit::No && text.starts_with("broken at record 1:"), "{text}");
+}
+
+#[test]
+fn what_was_verified_once_need_not_be_read_again() {
+    let place = lineage();
+    let kept = place.folder.path().join("checkpoint");
+    std::fs::write(&kept, Reader::open(&place.path()).unwrap().checkpoint().unwrap().unwrap()).unwrap();
+    let (lineage, _) = place.open();
+    put(&lineage, refused(5));
+    drop(lineage);
+    let since = || LineageCommand::Verify { checkpoint: None, since: Some(kept.clone()), key: None };
+    let (text, exit) = printed(&place, since(), Output::Text);
+    assert!(exit == Exit::Done && text.starts_with("intact: 5 records"), "{text}");
+    assert!(
+        text.contains("not read again: the first 4 records") && text.contains("lineage.test at 4 records"),
+        "{text}"
+    );
+    // What lies before it is vouched for by tiles and leaves alone; what came after it is read.
+    place.sql().execute("UPDATE records SET entry = CAST('{}' AS BLOB) WHERE seq = 4", []).unwrap();
+    let (text, exit) = printed(&place, since(), Output::Text);
+    assert!(exit == Exit::No && text.starts_with("broken at record 4:"), "{text}");
+    place.sql().execute("UPDATE records SET leaf = zeroblob(32) WHERE seq = 1", []).unwrap();
+    let (text, exit) = printed(&place, since(), Output::Text);
+    assert!(exit == Exit::No && text.starts_with("broken at record 3:"), "{text}");
+}
+
+#[test]
+fn the_checkpoint_that_was_sent_to_a_file_is_what_it_is_checked_against() {
+    let place = lineage();
+    let kept = place.folder.path().join("sent");
+    std::fs::write(&kept, Reader::open(&place.path()).unwrap().checkpoint().unwrap().unwrap()).unwrap();
+    let cut = "DELETE FROM records WHERE seq = 3; DELETE FROM payloads WHERE seq = 3; DELETE FROM checkpoints";
+    place.sql().execute_batch(cut).unwrap();
+    let lying = Lying { checkpoints: vec![kept], ..place.lying() };
+    let mut out = Vec::new();
+    let exit = run(verify_against(None, None), &lying, Output::Text, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(exit == Exit::No && text.starts_with("broken at record 3: it is missing"), "{text}");
+}
+
+#[test]
+fn the_last_records_are_a_line_each() {
+    let place = lineage();
+    let (text, _) = printed(&place, LineageCommand::Tail { lines: 2, follow: false }, Output::Text);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains("refused") && lines[0].contains("denied") && lines[1].contains("permitted"), "{text}");
+}
+
+#[test]
+fn an_export_goes_on_where_the_last_one_ended() {
+    let place = lineage();
+    let export = |from, public| LineageCommand::Export { from, public, tiles: None };
+    let (first, _) = printed(&place, export(0, false), Output::Text);
+    assert_eq!(first.lines().count(), 4);
+    assert!(first.contains("file the crash the user reported") && first.contains("\"salt\"").not());
+    let (lineage, _) = place.open();
+    put(&lineage, refused(5));
+    drop(lineage);
+    let (more, _) = printed(&place, export(4, true), Output::Text);
+    let record: serde_json::Value = serde_json::from_str(more.trim()).unwrap();
+    assert_eq!((&record["seq"], record.get("private")), (&4.into(), None));
+    assert_eq!(printed(&place, export(5, false), Output::Text).0, "");
+}
+
+#[test]
+fn a_count_of_refusals_is_listed() {
+    let place = Place::new();
+    let (lineage, _) = SqliteLineage::open(Options { whole: 2, ..place.options(64) }, place.signer(), clock()).unwrap();
+    (0..10).for_each(|n| drop(lineage.append(refused(n))));
+    drop(lineage);
+    let (text, _) = printed(&place, list(None, None), Output::Text);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[1].contains("denied ×8"), "{text}");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use countersign::model::Revocation;
-use countersign::record::{Lineage, Reader, Verdict, verify};
+use countersign::record::{Lineage, Reader, Verdict, erased, verify};
 
 use super::fixture::*;
 
@@ -74,12 +74,44 @@ fn a_flipped_bit_in_a_payload_is_found() {
 #[test]
 fn an_erased_payload_is_no_damage_but_is_counted() {
     let (place, _) = lineage();
-    place.sql().execute_batch("DELETE FROM payloads WHERE seq IN (0, 1)").unwrap();
+    let (lineage, _) = place.open();
     let reader = Reader::open(&place.path()).unwrap();
-    let report = verify(&reader, None, Some(&place.vkey()));
-    assert!(report.is_intact() && report.erased == 2, "{report:?}");
+    let records = reader.erasable(call(0)).unwrap();
+    assert_eq!(records, [1]);
+    assert_eq!(put(&lineage, erased(call(0), records, "operator", "she asked for it", clock().now())), 600);
     assert_eq!(reader.record(1).unwrap().unwrap().private, None);
+    assert_eq!(reader.record(600).unwrap().unwrap().private.unwrap()["why"], "she asked for it");
+    drop(lineage);
+    let report = verify(&reader, None, Some(&place.vkey()));
+    assert!(report.is_intact() && report.erased == 1, "{report:?}");
+    assert!(reader.erasable(call(0)).unwrap().is_empty());
     assert!(place.try_open(8).is_ok());
+}
+
+#[test]
+fn what_was_erased_is_nowhere_in_the_files() {
+    let place = Place::new();
+    let (lineage, _) = place.open();
+    let mut secret = permitted(1);
+    secret.private.insert("purpose", "a needle that nobody else writes".into());
+    put(&lineage, secret);
+    for n in 2..40 {
+        put(&lineage, permitted(n));
+    }
+    let holds = || {
+        let parts = ["", "-wal"].map(|part| fs::read(format!("{}{part}", place.path().display())).unwrap_or_default());
+        parts.concat().windows(8).any(|bytes| bytes == b"a needle")
+    };
+    assert!(holds());
+    put(&lineage, erased(call(1), vec![0], "operator", "", clock().now()));
+    assert!(!holds());
+}
+
+#[test]
+fn a_payload_that_somebody_deleted_is_found() {
+    let (seq, what) = broken("DELETE FROM payloads WHERE seq IN (4, 7)");
+    assert_eq!(seq, Some(4));
+    assert_eq!(what, "its private fields are missing, and no record says that they were erased");
 }
 
 #[test]

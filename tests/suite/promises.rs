@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign::app::Seams;
 use countersign::model::Lifetime;
-use countersign::record::{Lineage, Receipt, Record, Unavailable};
+use countersign::record::{Lineage, Receipt, Record, Story, Unavailable};
 
 use super::common::invariants;
 use super::common::sidecar::{FRAMEWORK, READ, Sidecar, Wanted, open};
@@ -267,6 +267,12 @@ async fn a_thousand_parallel_calls_at_a_limit_of_ten_admit_exactly_ten() {
     assert_eq!(statuses, [(200, 10), (429, 990)].into());
     assert_eq!(sidecar.tool.seen().len(), 10);
     invariants::hold(&mut sidecar).await;
+    // Some refusals are written one by one, the rest are counted, and none is left out.
+    let count = |story: &Story| {
+        let repeated = story.first("repeated").and_then(|record| record.entry["count"].as_u64());
+        repeated.unwrap_or(story.first("refused").map_or(0, |_| 1))
+    };
+    assert_eq!(invariants::stories(&sidecar.reader()).iter().map(count).sum::<u64>(), 990);
 }
 
 #[tokio::test]

@@ -49,7 +49,10 @@ fn line(story: &Story) -> [String; 9] {
     let ending = match (&ended, story.first("permitted")) {
         (Some(ended), _) => ended.ending.name().to_owned(),
         (None, Some(_)) => "open".to_owned(),
-        (None, None) => text("code"),
+        (None, None) => match entry.and_then(|entry| entry.get("count")) {
+            Some(count) => format!("{} ×{}", text("code"), words(count)),
+            None => text("code"),
+        },
     };
     let call = story.call.map_or_else(|| "-".to_owned(), |call| call.to_string());
     [text("at"), text("agent"), text("action"), resource, decision, rule, privilege, ending, call]
@@ -215,7 +218,7 @@ fn place_lines(story: &Story, place: &Place, out: &mut dyn Write) -> io::Result<
 }
 
 fn verdict(story: &Story) -> Option<&Stored> {
-    story.first("permitted").or_else(|| story.first("refused"))
+    ["permitted", "refused", "repeated"].iter().find_map(|kind| story.first(kind))
 }
 
 fn ended(story: &Story) -> Option<Ended> {

@@ -1,18 +1,20 @@
 //! One transaction: the records of a batch, the tiles they complete, and now and then a checkpoint.
 
+use std::ops::Range;
+
 use rusqlite::{Connection, ErrorCode, params};
 
 use super::super::StoreError;
 use super::super::tiles::Edge;
 use super::queue::Pending;
-use super::schema::{OPEN_CALLS_FROM, OPEN_TASKS_FROM, row};
+use super::schema::{BASE, NEEDS, NEEDS_ARCHIVES, OPEN_CALLS_FROM, OPEN_TASKS_FROM, row};
 use crate::model::{CallId, TaskId};
 
 /// Bytes a commit writes beyond its records, about: the pages that every commit touches.
 const OVERHEAD: u64 = 16_384;
 
 /// What is written beside the records now and then.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Note {
     /// A size and the signed checkpoint of it.
     pub checkpoint: Option<(u64, String)>,
@@ -20,6 +22,8 @@ pub struct Note {
     pub calls_from: u64,
     /// Where a search for open tasks must start.
     pub tasks_from: u64,
+    /// Records that are in an archive, and are taken out of the file.
+    pub trim: Option<Range<u64>>,
 }
 
 /// Nothing of the batch is in the file.
@@ -36,12 +40,17 @@ pub fn write(db: &Connection, edge: &mut Edge, records: &[Pending], note: Option
     let certain = |cause: rusqlite::Error| Failure { in_doubt: !is_refusal(&cause), cause: cause.into() };
     run(db, "BEGIN IMMEDIATE").map_err(certain)?;
     let written = insert(db, edge, records).and_then(|bytes| {
-        note.map_or(Ok(()), |note| insert_note(db, note))?;
+        note.map_or(Ok(()), |note| insert_note(db, note, edge))?;
         Ok(bytes)
     });
     match written {
         Ok(bytes) => {
-            run(db, "COMMIT").map_err(|cause| Failure { cause: cause.into(), in_doubt: true })?;
+            run(db, "COMMIT").map_err(|cause| {
+                // Without space not even the mark of a commit was written. Any other failure may have come behind it.
+                let rolled_back = || db.is_autocommit() || run(db, "ROLLBACK").is_ok();
+                let certain = cause.sqlite_error_code() == Some(ErrorCode::DiskFull) && rolled_back();
+                Failure { cause: cause.into(), in_doubt: !certain }
+            })?;
             Ok(bytes + OVERHEAD)
         }
         Err(cause) => {
@@ -75,6 +84,9 @@ fn insert(db: &Connection, edge: &mut Edge, records: &[Pending]) -> rusqlite::Re
                 .execute(params![digest.0, text])?;
             bytes += text.len();
         }
+        for erased in &pending.erases {
+            db.prepare_cached("DELETE FROM payloads WHERE seq = ?")?.execute([row(*erased)])?;
+        }
         for tile in edge.push(encoded.leaf) {
             db.prepare_cached("INSERT INTO tiles (level, idx, hashes) VALUES (?, ?, ?)")?.execute(params![
                 tile.level,
@@ -88,10 +100,24 @@ fn insert(db: &Connection, edge: &mut Edge, records: &[Pending]) -> rusqlite::Re
     Ok(bytes as u64)
 }
 
-fn insert_note(db: &Connection, note: &Note) -> rusqlite::Result<()> {
+fn insert_note(db: &Connection, note: &Note, edge: &Edge) -> rusqlite::Result<()> {
     if let Some((size, text)) = &note.checkpoint {
         db.prepare_cached("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")?
             .execute(params![row(*size), text])?;
+        for (level, index, hashes) in edge.upper() {
+            db.prepare_cached("INSERT OR REPLACE INTO edge (level, idx, hashes) VALUES (?, ?, ?)")?
+                .execute(params![level, row(index), hashes])?;
+        }
+    }
+    if let Some(Range { start, end }) = &note.trim {
+        let range = params![row(*start), row(*end)];
+        db.prepare_cached("DELETE FROM payloads WHERE seq >= ? AND seq < ?")?.execute(range)?;
+        db.prepare_cached("DELETE FROM records WHERE seq >= ? AND seq < ?")?.execute(range)?;
+        let needs = (NEEDS, NEEDS_ARCHIVES.to_string());
+        for (key, value) in [needs, (BASE, end.to_string())] {
+            db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?
+                .execute(params![key, value])?;
+        }
     }
     for (key, value) in [(OPEN_CALLS_FROM, note.calls_from), (OPEN_TASKS_FROM, note.tasks_from)] {
         db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -48,6 +48,25 @@ impl Files {
     pub fn are_in_place(&self) -> bool {
         self.places.iter().all(|(path, known)| identity(path).is_ok_and(|found| found == *known))
     }
+}
+
+/// Writes a log over itself and makes it durable.
+///
+/// After a failed sync the system takes for written what is not on the disk, and a later sync says nothing of it. What is
+/// read here is what everybody has read meanwhile; only when it is written anew does a sync mean anything again.
+pub fn rewrite_log(path: &Path) -> io::Result<()> {
+    let log = match OpenOptions::new().read(true).write(true).open(beside(path, "-wal")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let (mut at, mut part) = (0, vec![0; 1 << 20]);
+    loop {
+        let bytes = log.read_at(&mut part, at)?;
+        let Some(read) = part.get(..bytes).filter(|read| !read.is_empty()) else { break };
+        log.write_all_at(read, at)?;
+        at += bytes as u64;
+    }
+    log.sync_all()
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

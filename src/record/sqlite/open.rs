@@ -77,7 +77,17 @@ impl Life {
             Event::Settled(settled) => Self::Settled { settled: settled.revocation.is_settled() },
             Event::Opened(opened) => Self::Opened { until: opened.expires_at },
             Event::Closed(_) => Self::Closed,
-            Event::Loaded(_) | Event::Refused(_) | Event::Minted(_) => Self::Nothing,
+            Event::Loaded(_) | Event::Refused(_) | Event::Minted(_) | Event::Repeated(_) | Event::Erased(_) => {
+                Self::Nothing
+            }
+        }
+    }
+
+    /// Whether it begins something, which will have to end.
+    pub const fn begins(self) -> bool {
+        match self {
+            Self::Permitted | Self::Opened { .. } => true,
+            Self::Ended { .. } | Self::Settled { .. } | Self::Closed | Self::Nothing => false,
         }
     }
 

@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 use super::super::entry::{Encoded, encode};
 use super::super::{CredentialNote, Ended, Event, Record, StoreError, Unavailable};
 use super::open::Life;
+use super::repeats::{Fate, Repeats};
+use super::stub::{shortened, stub};
 use crate::model::{CallId, Clock, Digest, Ending, Revocation, TaskId, Timestamp};
 
 /// How long a record that nobody waits for may lie before it is committed: with its own commit it would make the next
@@ -26,6 +28,8 @@ pub struct Pending {
     pub task: Option<TaskId>,
     pub encoded: Encoded,
     pub texts: BTreeMap<Digest, String>,
+    /// Records whose private fields go with it.
+    pub erases: Vec<u64>,
     pub life: Life,
     pub awaited: bool,
     /// Places it holds in the queue until it is written or given up.
@@ -45,7 +49,9 @@ pub struct Turn {
 pub struct Queue {
     line: Mutex<Line>,
     bell: Condvar,
+    repeats: Mutex<Repeats>,
     room: usize,
+    whole: usize,
     clock: Clock,
     random: SystemRandom,
 }
@@ -70,10 +76,12 @@ enum State {
 }
 
 impl Queue {
-    pub fn new(room: usize, clock: Clock) -> Self {
+    /// A line of `room` places, in which `whole` refusals alike are written one by one in a second.
+    pub fn new(room: usize, whole: usize, clock: Clock) -> Self {
         let line =
             Line { records: Vec::new(), urgent: false, used: 0, writer: State::Awake, closed: false, trouble: None };
-        Self { line: Mutex::new(line), bell: Condvar::new(), room, clock, random: SystemRandom::new() }
+        let (line, repeats) = (Mutex::new(line), Mutex::default());
+        Self { line, bell: Condvar::new(), repeats, room, whole, clock, random: SystemRandom::new() }
     }
 
     pub const fn clock(&self) -> &Clock {
@@ -82,15 +90,25 @@ impl Queue {
 
     /// Puts a record in line. Encoding is done here, by whoever brings it, since there is only one writer.
     pub fn offer(&self, record: Record) -> Result<oneshot::Receiver<Result<Delivery, Unavailable>>, Unavailable> {
+        self.put(record, false)
+    }
+
+    /// `late`: it belongs to what was taken in before the line was closed, so it comes in behind that.
+    fn put(&self, record: Record, late: bool) -> Result<oneshot::Receiver<Result<Delivery, Unavailable>>, Unavailable> {
+        if self.is_counted(&record)? {
+            return Err(Unavailable::Counted);
+        }
         let places = places(&record.event);
+        // A refusal that is not counted is written: it takes its place even where there is none left.
+        let optional = !matches!(record.event, Event::Refused(_));
         let (answer, receipt) = oneshot::channel();
         let pending = self.prepare(record, places, answer).map_err(|cause| Unavailable::Failed(cause.to_string()))?;
         let awaited = pending.awaited;
         let mut line = self.lock();
-        if line.closed {
+        if line.closed && !late {
             return Err(Unavailable::Failed("the lineage is closed".into()));
         }
-        if places > 0 && line.used.saturating_add(places) > self.room {
+        if optional && places > 0 && line.used.saturating_add(places) > self.room {
             return Err(Unavailable::Full);
         }
         line.used += places;
@@ -111,6 +129,42 @@ impl Queue {
         Ok(receipt)
     }
 
+    /// Counts a refusal that repeats others, or that there is no room for.
+    fn is_counted(&self, record: &Record) -> Result<bool, Unavailable> {
+        let Event::Refused(refused) = &record.event else { return Ok(false) };
+        let whole = {
+            let line = self.lock();
+            if line.closed {
+                return Err(Unavailable::Failed("the lineage is closed".into()));
+            }
+            if line.trouble.is_some() || line.used >= self.room { 0 } else { self.whole }
+        };
+        match self.repeats().take(refused, record, whole) {
+            Fate::Whole => Ok(false),
+            Fate::Counted { first } => {
+                if first {
+                    // The writer has to learn that there is something to look after.
+                    self.lock().urgent = true;
+                    self.bell.notify_one();
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// When counted refusals are to be written.
+    pub fn counts_due(&self) -> Option<Instant> {
+        self.repeats().due()
+    }
+
+    /// Counted refusals, to be written now.
+    pub fn counts(&self) -> Vec<Pending> {
+        let records = self.repeats().collect(self.clock.now());
+        let prepare = |record| self.prepare(record, 0, oneshot::channel().0);
+        let told = |cause: &StoreError| tracing::error!(%cause, "a count of refusals is lost");
+        records.into_iter().filter_map(|record| prepare(record).inspect_err(told).ok()).collect()
+    }
+
     /// Encodes a record. One that nobody waits for is shortened rather than lost.
     pub fn prepare(
         &self,
@@ -125,16 +179,28 @@ impl Queue {
         let awaited = record.event.is_awaited();
         let mut record = record;
         let encoded = match encode(&record, &salt) {
-            Err(StoreError::TooLong(_)) if !awaited => {
-                record.event = shortened(record.event);
+            Err(StoreError::TooLong { .. }) if !awaited => {
+                record = shortened(record);
+                encode(&record, &salt)
+            }
+            other => other,
+        };
+        let encoded = match encoded {
+            Err(cause) if !awaited => {
+                record = stub(record, &cause);
                 encode(&record, &salt)?
             }
             other => other?,
         };
         let Record { at, call, task, event, .. } = record;
         let (kind, life) = (event.kind(), Life::of(&event));
-        let texts = if let Event::Loaded(loaded) = event { loaded.texts } else { BTreeMap::new() };
-        Ok(Pending { kind, at, call, task, encoded, texts, life, awaited, places, answer })
+        let (mut texts, mut erases) = (BTreeMap::new(), Vec::new());
+        if let Event::Loaded(loaded) = event {
+            texts = loaded.texts;
+        } else if let Event::Erased(erased) = event {
+            erases = erased.records;
+        }
+        Ok(Pending { kind, at, call, task, encoded, texts, erases, life, awaited, places, answer })
     }
 
     /// Waits until there is something to write, or `due` has come. `spare` becomes the next line.
@@ -163,6 +229,11 @@ impl Queue {
         line.writer = State::Awake;
         line.urgent = false;
         Turn { records: mem::replace(&mut line.records, spare), last: line.closed }
+    }
+
+    /// Whether nothing has come in since the last turn.
+    pub fn is_empty(&self) -> bool {
+        self.lock().records.is_empty()
     }
 
     /// Gives places back.
@@ -201,9 +272,13 @@ impl Queue {
             credential,
         };
         let record = Record { at, call, task, event: Event::Ended(ended), private: BTreeMap::new() };
-        if let Err(cause) = self.offer(record) {
+        if let Err(cause) = self.put(record, true) {
             tracing::warn!(call = call.map(tracing::field::display), %cause, "a call stays open until the next start");
         }
+    }
+
+    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {
@@ -251,41 +326,7 @@ impl std::fmt::Debug for Unclaimed {
 const fn places(event: &Event) -> usize {
     match event {
         Event::Permitted(_) => 2,
-        Event::Loaded(_) | Event::Refused(_) | Event::Opened(_) | Event::Closed(_) => 1,
-        Event::Minted(_) | Event::Ended(_) | Event::Settled(_) => 0,
-    }
-}
-
-/// Bytes that stay of a text in a record that had to be shortened.
-const SHORT: usize = 1024;
-
-fn shortened(event: Event) -> Event {
-    match event {
-        Event::Refused(mut refused) => {
-            refused.facts = None;
-            refused.rules.truncate(16);
-            let texts = [&mut refused.code, &mut refused.decision, &mut refused.method];
-            let optional = [refused.agent.as_mut(), refused.action.as_mut()];
-            texts.into_iter().chain(optional.into_iter().flatten()).chain(&mut refused.rules).for_each(shorten);
-            Event::Refused(refused)
-        }
-        Event::Ended(mut ended) => {
-            ended.why.iter_mut().for_each(shorten);
-            Event::Ended(ended)
-        }
-        Event::Settled(mut settled) => {
-            shorten(&mut settled.issuer);
-            Event::Settled(settled)
-        }
-        whole @ (Event::Loaded(_) | Event::Permitted(_) | Event::Minted(_) | Event::Opened(_) | Event::Closed(_)) => {
-            whole
-        }
-    }
-}
-
-fn shorten(text: &mut String) {
-    if text.len() > SHORT {
-        text.truncate(text.floor_char_boundary(SHORT));
-        text.push('…');
+        Event::Loaded(_) | Event::Refused(_) | Event::Opened(_) | Event::Closed(_) | Event::Erased(_) => 1,
+        Event::Minted(_) | Event::Ended(_) | Event::Settled(_) | Event::Repeated(_) => 0,
     }
 }

@@ -10,14 +10,30 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::super::StoreError;
 use super::Sync;
 
-/// The format written here. A file in a later one is refused.
-pub const FORMAT: u32 = 1;
+/// The format written here. 1 had no `repeated` and no `erased` records; it is taken on as it is.
+pub const FORMAT: u32 = 2;
+
+/// The format one must know at least to write a file of ours. A later program says in `needs` whether this one may go on
+/// with what it made; a file that needs more is refused, and left as it is.
+const NEEDS_LEAST: u32 = 1;
+
+/// `meta`: that format.
+pub const NEEDS: &str = "needs";
 
 /// `meta`: the lowest record the search for open calls must start at.
 pub const OPEN_CALLS_FROM: &str = "open_calls_from";
 
 /// `meta`: the lowest record the search for open tasks must start at.
 pub const OPEN_TASKS_FROM: &str = "open_tasks_from";
+
+/// `meta`: the first record that is in the file itself.
+pub const BASE: &str = "base";
+
+/// `meta` of an archive: the record behind its last.
+pub const END: &str = "end";
+
+/// The format one must know at least once records were moved out of the file.
+pub const NEEDS_ARCHIVES: u32 = 2;
 
 /// How long a connection waits for another one's lock.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,6 +59,12 @@ const TABLES: &str = "
     CREATE TABLE texts (digest BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT;
 ";
 
+/// The right edge of the tree above its leaves, as of the last checkpoint: what full tiles tell as well, but at the cost of
+/// reading hundreds of them for a proof.
+const EDGE: &str = "
+    CREATE TABLE IF NOT EXISTS edge (level INTEGER PRIMARY KEY, idx INTEGER NOT NULL, hashes BLOB NOT NULL) STRICT;
+";
+
 /// Opens the file for writing and makes it if it is not there, readable for its owner only.
 pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
     let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -55,11 +77,50 @@ pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
     if table_count(&db)? == 0 {
         let tx = db.unchecked_transaction()?;
         tx.execute_batch(TABLES)?;
-        tx.execute("INSERT INTO meta VALUES ('format', ?)", [FORMAT.to_string()])?;
+        tx.execute_batch(EDGE)?;
+        tx.execute(
+            "INSERT INTO meta VALUES ('format', ?), ('needs', ?)",
+            [FORMAT.to_string(), NEEDS_LEAST.to_string()],
+        )?;
         tx.commit()?;
     }
-    check_format(&db, path)?;
+    if check_format(&db, path)? < FORMAT {
+        let tx = db.unchecked_transaction()?;
+        tx.execute_batch(EDGE)?;
+        tx.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('format', ?), ('needs', ?)",
+            [FORMAT, NEEDS_LEAST].map(|n| n.to_string()),
+        )?;
+        tx.commit()?;
+    }
     sync_folder(path)?;
+    Ok(db)
+}
+
+/// Makes an archive of records up to before `end`.
+pub fn create_archive(path: &Path, end: u64) -> Result<Connection, StoreError> {
+    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    new.map_err(|source| StoreError::Open { path: path.display().to_string(), source })?;
+    let db = connect_archive(path)?;
+    // Until it is whole and synced it bears another name, and what is left of it after a crash is thrown away.
+    db.pragma_update(None, "journal_mode", "off")?;
+    db.pragma_update(None, "synchronous", "off")?;
+    let tx = db.unchecked_transaction()?;
+    tx.execute_batch(TABLES)?;
+    let meta = [FORMAT.to_string(), NEEDS_ARCHIVES.to_string(), end.to_string()];
+    tx.execute("INSERT INTO meta VALUES ('format', ?), ('needs', ?), ('end', ?)", meta)?;
+    tx.commit()?;
+    Ok(db)
+}
+
+/// Opens an archive for writing. It has no log beside it: it is written once, and but for erasing never again.
+pub fn connect_archive(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(PATIENCE)?;
+    db.pragma_update(None, "journal_mode", "delete")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "secure_delete", "on")?;
     Ok(db)
 }
 
@@ -72,6 +133,8 @@ pub fn connect(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
     db.pragma_update(None, "journal_mode", "wal")?;
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "synchronous", sync.name())?;
+    // What is erased is written over, and not only forgotten.
+    db.pragma_update(None, "secure_delete", "on")?;
     db.pragma_update(None, "temp_store", "memory")?;
     db.pragma_update(None, "cache_size", -8192)?;
     Ok(db)
@@ -124,15 +187,17 @@ fn table_count(db: &Connection) -> rusqlite::Result<i64> {
     db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
 }
 
-fn check_format(db: &Connection, path: &Path) -> Result<(), StoreError> {
+/// The file's format, if this program may read and write it.
+fn check_format(db: &Connection, path: &Path) -> Result<u32, StoreError> {
     let shown = path.display().to_string();
     let found: Option<String> = db
         .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
         .optional()
         .map_err(|_| StoreError::Foreign(shown.clone()))?;
     let found = found.ok_or_else(|| StoreError::Foreign(shown.clone()))?;
+    let needs = number(db, NEEDS)?;
     match found.parse::<u32>() {
-        Ok(format) if format <= FORMAT => Ok(()),
+        Ok(format) if format <= FORMAT || needs.is_some_and(|needs| needs <= u64::from(FORMAT)) => Ok(format),
         Ok(_) | Err(_) => Err(StoreError::Newer { path: shown, found, known: FORMAT }),
     }
 }

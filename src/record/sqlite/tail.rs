@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::checkpoint::Verifier;
-use super::super::tiles::{Edge, leaf_hash, tile_hashes};
+use super::super::tiles::{Edge, WIDTH, leaf_hash, tile_hashes};
 use super::super::{Checkpoint, StoreError};
 use super::schema::row;
 use crate::model::Digest;
@@ -45,7 +45,11 @@ pub fn edge_at(db: &Connection, size: u64) -> Result<Edge, StoreError> {
         size,
         |seq| {
             let leaf: Option<[u8; 32]> = leaves.query_row([row(seq)], |found| found.get(0)).optional()?;
-            leaf.map(Digest).ok_or_else(|| StoreError::Damaged { seq, what: "it is missing".into() })
+            match leaf {
+                Some(leaf) => Ok(Digest(leaf)),
+                // It was moved into an archive; its hash was not.
+                None => tile_leaf(db, seq),
+            }
         },
         |level, index| {
             let bytes: Option<Vec<u8>> =
@@ -54,6 +58,14 @@ pub fn edge_at(db: &Connection, size: u64) -> Result<Edge, StoreError> {
             hashes.ok_or_else(|| torn(level, index, "is missing or torn"))
         },
     )
+}
+
+fn tile_leaf(db: &Connection, seq: u64) -> Result<Digest, StoreError> {
+    let mut tiles = db.prepare_cached("SELECT hashes FROM tiles WHERE level = 0 AND idx = ?")?;
+    let (index, within) = (seq / WIDTH as u64, usize::try_from(seq % WIDTH as u64).unwrap_or(WIDTH));
+    let bytes: Option<Vec<u8>> = tiles.query_row([row(index)], |found| found.get(0)).optional()?;
+    let hash = bytes.and_then(|bytes| tile_hashes(&bytes)?.get(within).copied());
+    hash.ok_or_else(|| StoreError::Damaged { seq, what: "it is missing".into() })
 }
 
 /// Records in the file.

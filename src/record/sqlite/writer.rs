@@ -7,18 +7,24 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::super::archive;
 use super::super::tiles::Edge;
 use super::super::{Signer, StoreError, Unavailable};
 use super::backfill::{self, Backfill};
 use super::batch::{self, Failure, Note};
-use super::files::{Files, Lock};
+use super::files::{self, Files, Lock};
 use super::open::{Life, Lived, Outstanding, lives};
 use super::queue::{Delivery, Pending, Queue, Unclaimed};
+use super::reserve::{self, Reserve};
+use super::rotation::Rotation;
 use super::tail::{self, Tail};
-use super::{Options, refused, schema};
+use super::{Options, Sync, refused, schema};
 
-/// How often a checkpoint is signed while records come.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How soon the next records of an archive are taken out of the file.
+const TRIM_EVERY: Duration = Duration::from_millis(20);
+
+/// What those are told who would begin something while the space for endings is spent.
+const NO_RESERVE: &str = "the disk is full, and what is left is kept for the endings of calls under way";
 
 /// How long after a failure the writer tries again by itself.
 const RETRY: Duration = Duration::from_millis(500);
@@ -30,6 +36,8 @@ pub struct Start {
     pub files: Files,
     pub tail: Tail,
     pub outstanding: Outstanding,
+    pub reserve: Reserve,
+    pub rotation: Rotation,
 }
 
 /// The writer. Its edge is that of the records on disk, but for while a batch is being written.
@@ -44,6 +52,9 @@ pub struct Writer {
     edge: Edge,
     before: Edge,
     outstanding: Outstanding,
+    /// While it is spent, nothing begins.
+    reserve: Reserve,
+    rotation: Rotation,
     checkpointed: u64,
     signed_at: Instant,
     /// Records nobody waits for, from batches that failed. No more than there are places, since they hold theirs.
@@ -52,6 +63,8 @@ pub struct Writer {
     doubtful: usize,
     retry_at: Option<Instant>,
     unmoved: u64,
+    /// The log holds what was erased.
+    wipe: bool,
     spare: Vec<Pending>,
     /// Held until everything else is dropped.
     _lock: Lock,
@@ -66,7 +79,11 @@ impl Writer {
         queue: Arc<Queue>,
     ) -> Result<JoinHandle<()>, StoreError> {
         let (backfill, mover) = Backfill::start(&options.path, options.sync)?;
-        let Start { db, lock, files, tail: Tail { edge, checkpointed }, outstanding } = start;
+        let Start { db, lock, files, tail: Tail { edge, checkpointed }, outstanding, reserve, rotation } = start;
+        let without_reserve = !reserve.is_held();
+        if without_reserve {
+            queue.set_trouble(Some(NO_RESERVE.to_owned()));
+        }
         let mut writer = Self {
             queue,
             backfill,
@@ -77,17 +94,21 @@ impl Writer {
             before: Edge::new(),
             edge,
             outstanding,
+            reserve,
+            rotation,
             checkpointed,
             signed_at: Instant::now(),
             kept: Vec::new(),
             doubtful: 0,
-            retry_at: None,
+            retry_at: without_reserve.then(Instant::now),
             unmoved: 0,
+            wipe: false,
             spare: Vec::new(),
             _lock: lock,
         };
         let run = move || {
             writer.run();
+            writer.rotation.wait();
             writer.backfill.close();
             // The writer's connection is to be the last one: closing the last one moves the log into the file.
             drop(mover.join());
@@ -99,7 +120,8 @@ impl Writer {
         loop {
             let turn = self.queue.next(mem::take(&mut self.spare), self.due());
             self.commit(turn.records, turn.last);
-            if turn.last {
+            // What was permitted and then let go by everybody may have ended meanwhile.
+            if turn.last && self.queue.is_empty() {
                 break;
             }
         }
@@ -113,7 +135,10 @@ impl Writer {
 
     fn due(&self) -> Option<Instant> {
         let unsigned = self.checkpointed < self.edge.size();
-        self.retry_at.or_else(|| unsigned.then(|| self.signed_at + CHECKPOINT_EVERY))
+        let signing = unsigned.then(|| self.signed_at + self.options.signed_every);
+        let trimming = self.rotation.trim().map(|_| Instant::now() + TRIM_EVERY);
+        // While nothing can be written, counts go on adding up.
+        self.retry_at.or_else(|| [signing, trimming, self.queue.counts_due()].into_iter().flatten().min())
     }
 
     fn commit(&mut self, records: Vec<Pending>, last: bool) {
@@ -126,6 +151,13 @@ impl Writer {
         if !self.kept.is_empty() {
             let new = mem::replace(&mut batch, mem::take(&mut self.kept));
             batch.extend(new);
+        }
+        let counts_due = self.queue.counts_due().is_some_and(|due| due <= Instant::now());
+        if last || (counts_due && self.retry_at.is_none()) {
+            batch.extend(self.queue.counts());
+        }
+        if !self.reserve.is_held() {
+            self.without_reserve(&mut batch);
         }
         for pending in &mut batch {
             refuse_if_dropped(pending, &self.queue);
@@ -141,6 +173,9 @@ impl Writer {
             Err(Failure { cause, in_doubt }) => {
                 self.edge.copy_from(&self.before);
                 self.give_up(batch, &cause);
+                if reserve::is_full(&cause, &self.options.path) && self.reserve.spend() {
+                    self.retry_at = Some(Instant::now());
+                }
                 if in_doubt {
                     self.db = None;
                     self.doubtful = self.kept.len();
@@ -161,12 +196,41 @@ impl Writer {
         if !self.files.are_in_place() {
             return Err(replaced());
         }
-        batch::write(db, &mut self.edge, batch, note)
+        // A checkpoint that was seen must stay true after a loss of power, whatever its records are promised.
+        let promise = note.is_some_and(|note| note.checkpoint.is_some()) && self.options.sync == Sync::Normal;
+        let set = |sync: Sync| {
+            let cause = |cause: rusqlite::Error| Failure { cause: cause.into(), in_doubt: true };
+            db.pragma_update(None, "synchronous", sync.name()).map_err(cause)
+        };
+        if promise {
+            set(Sync::Full)?;
+        }
+        let written = batch::write(db, &mut self.edge, batch, note);
+        if promise {
+            set(Sync::Normal)?;
+        }
+        written
+    }
+
+    /// Tries to get the space for endings back; until then, whoever would begin something is told no.
+    fn without_reserve(&mut self, batch: &mut Vec<Pending>) {
+        if self.retry_at.is_none_or(|at| at <= Instant::now()) && self.reserve.take_again().is_ok() {
+            return;
+        }
+        let mut places = 0;
+        for pending in batch.extract_if(.., |pending| pending.life.begins()) {
+            places += pending.places;
+            drop(pending.answer.send(Err(Unavailable::Failed(NO_RESERVE.into()))));
+        }
+        self.queue.release(places);
     }
 
     /// The records are durable: says so to whoever waits, and keeps account of what is open.
     fn settle(&mut self, mut batch: Vec<Pending>, note: Option<Note>, bytes: u64) {
-        if self.retry_at.take().is_some() {
+        if !self.reserve.is_held() {
+            self.retry_at = Some(Instant::now() + RETRY);
+            self.queue.set_trouble(Some(NO_RESERVE.to_owned()));
+        } else if self.retry_at.take().is_some() {
             tracing::info!("the lineage can be written again");
             self.queue.set_trouble(None);
         }
@@ -177,6 +241,16 @@ impl Writer {
             freed += places.saturating_sub(usize::from(keeps_one)) + self.outstanding.note(seq, *call, *task, *life);
         }
         self.queue.release(freed);
+        let erased: Vec<u64> = batch.iter().flat_map(|pending| pending.erases.iter().copied()).collect();
+        self.wipe |= !erased.is_empty();
+        self.wipe_log();
+        if !erased.is_empty() {
+            // A copy that is being made has them still.
+            self.rotation.wait();
+            if let Err(cause) = archive::erase(&self.options.path, &erased) {
+                tracing::error!(%cause, "what was erased may stand in an archive");
+            }
+        }
         for (seq, Pending { call, task, life, answer, .. }) in (self.before.size()..).zip(batch.drain(..)) {
             let queue = Arc::clone(&self.queue);
             let unclaimed = (life == Life::Permitted).then_some(Unclaimed { call, task, queue });
@@ -184,14 +258,31 @@ impl Writer {
             drop(answer.send(Ok(Delivery { seq, unclaimed })));
         }
         self.spare = batch;
-        if let Some((size, _)) = note.and_then(|note| note.checkpoint) {
+        let Note { checkpoint, calls_from, tasks_from, trim } = note.unwrap_or_default();
+        if let Some(trimmed) = trim {
+            self.rotation.trimmed(trimmed.end);
+        }
+        if let Some((size, _)) = checkpoint {
             self.checkpointed = size;
             self.signed_at = Instant::now();
+            if let Some(db) = &self.db {
+                let until = size.min(calls_from).min(tasks_from);
+                self.rotation.consider(db, &self.options.path, until, self.queue.clock().now());
+            }
         }
         self.unmoved += bytes;
         if self.unmoved > backfill::ENOUGH {
             self.unmoved = 0;
             self.backfill.ask();
+        }
+    }
+
+    /// What was erased still stands in the log, until that begins anew.
+    fn wipe_log(&mut self) {
+        let Some(db) = self.db.as_ref().filter(|_| self.wipe) else { return };
+        match backfill::complete(db) {
+            Ok(()) => self.wipe = false,
+            Err(cause) => tracing::warn!(%cause, "what was erased stands in the log until the next record"),
         }
     }
 
@@ -213,7 +304,10 @@ impl Writer {
 
     /// Opens the file anew. A failed commit may be in it or not; only what lies there counts from here on.
     fn recover(&mut self) -> Result<(), StoreError> {
-        let db = schema::connect(&self.options.path, self.options.sync)?;
+        let path = &self.options.path;
+        let unusable = |source| StoreError::Open { path: schema::beside(path, "-wal").display().to_string(), source };
+        files::rewrite_log(path).map_err(unusable)?;
+        let db = schema::connect(path, self.options.sync)?;
         // Until all of the log is in the file, nobody knows whether a failed sync has lost parts of it.
         backfill::complete(&db)?;
         let known = self.edge.size();
@@ -251,13 +345,14 @@ impl Writer {
     fn note(&mut self, last: bool) -> Option<Note> {
         let size = self.edge.size();
         let unsigned = self.checkpointed < size;
-        let due = unsigned && (last || self.signed_at.elapsed() >= CHECKPOINT_EVERY);
-        if !due && self.retry_at.is_none() {
+        let due = unsigned && (last || self.signed_at.elapsed() >= self.options.signed_every);
+        let trim = self.rotation.trim();
+        if !due && self.retry_at.is_none() && trim.is_none() {
             return None;
         }
         let checkpoint = due.then(|| (size, self.signer.sign(size, self.edge.root())));
         let tasks_from = self.outstanding.tasks_from(size, self.queue.clock().now());
-        Some(Note { checkpoint, calls_from: self.outstanding.calls_from(size), tasks_from })
+        Some(Note { checkpoint, calls_from: self.outstanding.calls_from(size), tasks_from, trim })
     }
 }
 

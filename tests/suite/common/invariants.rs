@@ -70,6 +70,10 @@ async fn ask(sidecar: &Sidecar, path: &str) -> Vec<u8> {
 pub fn assert_each_has_its_records(stories: &[Story]) {
     for story in stories {
         let count = |kind: &str| story.records.iter().filter(|record| record.kind() == kind).count();
+        if count("repeated") == 1 {
+            // A count of refusals beyond those that are written one by one.
+            continue;
+        }
         assert_eq!(count("permitted") + count("refused"), 1, "{story:?}");
         assert_eq!(count("permitted"), count("ended"), "{story:?}");
         let Some(ended) = story.last("ended") else { continue };
@@ -148,7 +152,11 @@ fn assert_refusal(message: &Message, answer: &Answer, stories: &[Story]) {
     }
     let call = answer.call();
     let story = stories.iter().find(|story| story.call == Some(call));
-    let story = story.unwrap_or_else(|| panic!("no record of {answer:?}"));
+    let Some(story) = story else {
+        // It is one of a count.
+        assert!(stories.iter().any(|story| story.first("repeated").is_some()), "no record of {answer:?}");
+        return;
+    };
     if story.last("ended").is_some_and(|ended| ended.entry.get("answer").is_some()) {
         return;
     }

@@ -1,0 +1,45 @@
+//! Where checkpoints are sent: files and servers that whoever can change the lineage cannot change as well.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Scheme;
+
+use super::parsed::{ConfigError, Elsewhere, wrong};
+use super::tool::upstream;
+use crate::model::{Network, Tool};
+
+/// How long one delivery may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where plain http may lead: to a forwarder on this machine.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+/// Where https may lead. The operator names the server, no agent has a say in it.
+const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
+pub(super) fn parse(places: Vec<String>, base: &Path) -> Result<Vec<Elsewhere>, ConfigError> {
+    let key = "lineage.checkpoints";
+    let place = |(number, text): (usize, String)| {
+        if !text.contains("://") {
+            return Ok(Elsewhere::File(base.join(text)));
+        }
+        let (scheme, authority, base_path) = upstream(&text).map_err(|why| wrong(key, why))?;
+        let networks = if scheme == Scheme::HTTP { LOOPBACK } else { ANYWHERE };
+        let networks: Result<Vec<Network>, _> = networks.iter().map(|network| network.parse()).collect();
+        Ok(Elsewhere::Url(Arc::new(Tool {
+            name: format!("checkpoints-{number}").into(),
+            scheme,
+            authority,
+            base_path,
+            networks: networks.map_err(|why| wrong(key, why))?,
+            issuer: "none".into(),
+            max_call: PATIENCE,
+            max_body: 0,
+            request_headers: Vec::new(),
+            answer_headers: Vec::new(),
+        })))
+    };
+    places.into_iter().enumerate().map(place).collect()
+}
