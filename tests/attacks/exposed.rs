@@ -32,13 +32,8 @@ async fn start(upstream: Option<Arc<Raw>>) -> (Sidecar, RootCertStore) {
     ];
     let listen = "expose = true\nhosts = [\"door.test\"]\ntls = { certificate = \"door.pem\", key = \"door.key\" }";
     let identify = "identify = [{ token = { file = \"agent.token\" } }]".to_owned();
-    let mut sidecar = Sidecar::start(
-        Wanted { listen, identify, files, upstream: upstream.clone(), ..Wanted::default() },
-        Seams::default(),
-    )
-    .await;
-    sidecar.upstreams.extend(upstream);
-    (sidecar, roots)
+    let wanted = Wanted { listen, identify, files, upstream, ..Wanted::default() };
+    (Sidecar::start(wanted, Seams::default()).await, roots)
 }
 
 /// RFC 7468 §2.
