@@ -291,6 +291,22 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn behind_a_long_part_the_secret_is_masked_just_the_same(
+            pieces in prop::collection::vec(spellings(), 0..5),
+            cuts in prop::collection::vec(any::<usize>(), 0..12),
+        ) {
+            let (text, long) = (pieces.concat(), 200 * 1024);
+            let (alone, echo) = passed(text.as_bytes(), &[], true);
+            let behind: Vec<usize> = cuts.iter().map(|cut| long + cut % (text.len() + 1)).chain([long / 2, long]).collect();
+            let (whole, heard) = passed(&[&vec![b' '; long], text.as_bytes()].concat(), &behind, false);
+            prop_assert_eq!((whole.slice(long..), heard), (alone, echo));
+        }
+    }
+
     #[test]
     fn a_part_without_the_secret_is_not_copied() {
         let part = Bytes::from(vec![b'x'; 4_096]);

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use aho_corasick::packed;
 use memchr::memmem;
 use zeroize::Zeroize as _;
 
@@ -14,6 +15,10 @@ use crate::model::Secret;
 
 /// Bytes of a probe, at most.
 const PROBE: usize = 8;
+
+/// Once so many bytes were searched, it is worth what it costs to make a search for all probes at once: it takes about as
+/// long as to search 16 KiB probe by probe.
+const LONG: usize = 128 * 1024;
 
 /// A probe of so many bytes is not branched any further.
 const ENOUGH: usize = 3;
@@ -24,6 +29,8 @@ pub struct Spellings {
     probes: Vec<Probe>,
     longest_probe: usize,
     shortest: usize,
+    searched: usize,
+    at_once: Option<packed::Searcher>,
 }
 
 /// How a spelling begins, and where this stands next in the bytes that are searched.
@@ -48,7 +55,7 @@ impl Spellings {
             probes.add(index, text.expose());
         }
         let longest_probe = probes.found.iter().map(|probe| probe.length).max().unwrap_or(0);
-        Self { texts, longest_probe, shortest: probes.shortest, probes: probes.found }
+        Self { texts, longest_probe, shortest: probes.shortest, probes: probes.found, searched: 0, at_once: None }
     }
 
     /// Bytes without which there is nothing to find.
@@ -61,6 +68,9 @@ impl Spellings {
     pub fn search(&mut self, bytes: &[u8], over: bool, mut found: impl FnMut(Range<usize>)) -> usize {
         if over && bytes.len() < self.shortest {
             return bytes.len();
+        }
+        if self.is_clean(bytes) {
+            return if over { bytes.len() } else { self.begun(bytes, 0) };
         }
         let mut from = 0;
         self.seek(bytes, from, |_| true);
@@ -76,6 +86,19 @@ impl Spellings {
             self.seek(bytes, from, |next| next.is_some_and(|next| next < from));
         }
         if over { bytes.len() } else { self.begun(bytes, from) }
+    }
+
+    /// Whether it is certain that no probe stands in `bytes`, which is asked only of what is long.
+    fn is_clean(&mut self, bytes: &[u8]) -> bool {
+        let before = self.searched;
+        self.searched = before.saturating_add(bytes.len());
+        if before <= LONG && self.searched > LONG {
+            let mut builder = packed::Searcher::builder();
+            builder.extend(self.probes.iter().map(Probe::bytes));
+            // `None` where the machine has no instructions for it.
+            self.at_once = builder.build();
+        }
+        self.at_once.as_ref().is_some_and(|all| all.find(bytes).is_none())
     }
 
     fn seek(&mut self, bytes: &[u8], from: usize, wanted: impl Fn(Option<usize>) -> bool) {
