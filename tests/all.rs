@@ -4,9 +4,11 @@
 mod attacks {
     mod authority;
     mod bench;
+    mod certified;
     mod concurrency;
     mod differential;
     mod echo;
+    mod egress;
     mod exhaustion;
     mod exposed;
     mod floods;
@@ -21,7 +23,9 @@ mod attacks {
     mod nobody;
     mod paths;
     mod program;
+    mod shutdown;
     mod streams;
+    mod tls_h2;
     mod tunnels;
 }
 

@@ -15,7 +15,8 @@ pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
         .map_err(|error| Failure::Usage(format!("`COUNTERSIGN_LOG`: {error}")))?;
     let (config, text) = super::read(path)?;
     let environment = app::conceal(&config).map_err(StartError::from)?;
-    super::runtime()?.block_on(async {
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(async {
         let running = app::start(&config, &text, app::Seams { environment, ..app::Seams::default() }).await?;
         let address = |address: Option<std::net::SocketAddr>| {
             address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
@@ -39,7 +40,10 @@ pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
             second = told_to_stop() => second?,
         }
         Ok(Exit::Done)
-    })
+    });
+    // Told twice, it waits for no thread that still carries calls.
+    runtime.shutdown_background();
+    ended
 }
 
 pub(super) async fn told_to_stop() -> Result<(), Failure> {

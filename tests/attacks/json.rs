@@ -242,7 +242,7 @@ async fn a_name_that_only_looks_like_a_tools_is_no_tool() {
 
 /// Starts nothing: `countersign check` on a folder with this configuration, catalog and policy. Its exit code, and what it
 /// printed; no code, if it was killed.
-fn check(config: impl Fn(&str) -> String, catalog: &str, policy: &str) -> (Option<i32>, String) {
+pub fn check(config: impl Fn(&str) -> String, catalog: &str, policy: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let text = lay_out(folder.path(), "http://127.0.0.1:9", &Wanted { issuer: "calls", ..wanted() });
     std::fs::write(folder.path().join("countersign.toml"), config(&text)).unwrap();

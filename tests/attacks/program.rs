@@ -60,15 +60,8 @@ impl Program {
         files.push(("secret.token", canary.clone()));
         lay_out(folder.path(), &a.origin, &Wanted { issuer: "standing", more, files, ..wanted });
         std::fs::create_dir(folder.path().join("tmp")).unwrap();
-        command.args(["serve", "--config"]).arg(folder.path().join("countersign.toml"));
-        command
-            .env("COUNTERSIGN_LOG", "trace")
-            .env("TMPDIR", folder.path().join("tmp"))
-            .envs(environment.iter().copied());
-        let log = std::fs::File::create(log_file(folder.path())).unwrap();
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let opened = opened(&mut child, folder.path()).await;
+        command.envs(environment.iter().copied());
+        let (child, opened) = serve(command, folder.path()).await;
         let text = |name: &str| opened[name].as_str().unwrap().to_owned();
         let agent = Agent::new(text("agent").parse().unwrap());
         let descriptors = descriptors(child.id());
@@ -114,6 +107,17 @@ impl Program {
         admin.ask("GET /metrics HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n").await
     }
 
+    /// Starts it again in its folder, after it has stopped.
+    pub async fn start_again(&mut self) {
+        self.checkpoints.extend(self.reader().checkpoint().unwrap());
+        let command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let (child, opened) = serve(command, self.folder.path()).await;
+        self.child = child;
+        self.agent.door = opened["agent"].as_str().unwrap().parse().unwrap();
+        opened["admin"].as_str().unwrap().clone_into(&mut self.admin);
+        self.descriptors = descriptors(self.child.id());
+    }
+
     /// Stops it, and checks everything that holds after every test.
     pub async fn hold(mut self) {
         let metrics = self.metrics().await;
@@ -139,8 +143,18 @@ impl Program {
 
     /// Tells it to stop, and waits until it has.
     pub async fn stop(&mut self) {
+        self.tell_to_stop();
+        self.has_stopped().await;
+    }
+
+    /// SIGTERM.
+    pub fn tell_to_stop(&self) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits until it has ended, and well.
+    pub async fn has_stopped(&mut self) {
         for _ in 0..600 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 assert!(status.success(), "{status}: {}", self.log());
@@ -171,6 +185,17 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// `countersign serve` in its folder, and the log's line about its open doors.
+async fn serve(mut command: Command, folder: &Path) -> (Child, Value) {
+    command.args(["serve", "--config"]).arg(folder.join("countersign.toml"));
+    command.env("COUNTERSIGN_LOG", "trace").env("TMPDIR", folder.join("tmp"));
+    let log = std::fs::File::create(log_file(folder)).unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut child = command.spawn().unwrap();
+    let opened = opened(&mut child, folder).await;
+    (child, opened)
 }
 
 fn log_file(folder: &Path) -> PathBuf {

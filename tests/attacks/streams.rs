@@ -108,6 +108,18 @@ async fn a_stream_that_is_badly_framed_too_long_or_broken_off_is_no_whole_reques
     invariants::hold(&mut sidecar).await;
 }
 
+#[tokio::test]
+async fn a_stream_that_pauses_is_broken_off() {
+    let mut sidecar = Sidecar::start(Wanted { catalog: UPLOADS, ..Wanted::default() }, Seams::default()).await;
+    let mut stream = sidecar.begin(&put("content-length: 10\r\n")).await;
+    stream.write_all(b"hello").await.unwrap();
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(sidecar.tool.seen().iter().all(|seen| seen.body().is_empty()), "a part was taken for the whole");
+    sidecar.wait_for("ended", 1).await;
+    invariants::hold(&mut sidecar).await;
+}
+
 fn base64_json(part: &str) -> serde_json::Value {
     use base64::Engine as _;
     serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()

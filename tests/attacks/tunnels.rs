@@ -25,6 +25,9 @@ const LIVE: &str = concat!(
 );
 const PATH: &str = "/tracker/repos/octo/hello/live";
 
+/// What has the tool say its credential.
+const SAY: &str = "say what you were lent";
+
 /// A tool that echoes messages, and tells the head of each handshake.
 async fn echoes() -> (SocketAddr, mpsc::Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,15 +37,21 @@ async fn echoes() -> (SocketAddr, mpsc::Receiver<Request>) {
         while let Ok((stream, _)) = listener.accept().await {
             let tell = tell.clone();
             tokio::spawn(async move {
-                let told = Mutex::new(Some(tell));
+                let (told, lent) = (Mutex::new(Some(tell)), Mutex::new(String::new()));
                 #[expect(clippy::result_large_err, reason = "the library's own callback")]
                 let callback = |request: &Request, response: Response| {
                     told.lock().unwrap().take().map(|tell| tell.try_send(request.clone()));
+                    let value = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+                    value.unwrap_or_default().clone_into(&mut lent.lock().unwrap());
                     Ok(response)
                 };
                 let mut socket = accept_hdr_async(stream, callback).await.unwrap();
                 while let Some(Ok(message)) = socket.next().await {
-                    if message.is_text() || message.is_binary() {
+                    if message.to_text().is_ok_and(|text| text == SAY) {
+                        let lent = lent.lock().unwrap().clone();
+                        let said = if message.is_text() { Message::text(lent) } else { Message::binary(lent) };
+                        let _ = socket.send(said).await;
+                    } else if message.is_text() || message.is_binary() {
                         let _ = socket.send(message).await;
                     }
                 }
@@ -104,6 +113,37 @@ async fn messages_pass_both_ways_under_a_lease_and_are_counted() {
         assert_eq!((&ended["answer"]["status"], &ended["answer"]["bytes"]), (&101.into(), &6.into()));
         assert_eq!((&ended["sent"]["bytes"], &ended["sent"]["whole"]), (&6.into(), &true.into()));
         assert_eq!(ended["credential"]["revocation"], "confirmed");
+        invariants::hold(&mut sidecar).await;
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_is_said_back_in_a_message_is_masked_and_ended_while_the_tunnel_goes_on() {
+    for say in [Message::text(SAY), Message::binary(SAY)] {
+        let (tool, _handshakes) = echoes().await;
+        let mut sidecar = start(tool, Lifetime::End).await;
+        let (mut socket, call) = open(&sidecar, &[]).await.unwrap();
+        socket.send(Message::text("one")).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        assert_eq!(sidecar.vault.live(), 1);
+        socket.send(say.clone()).await.unwrap();
+        let said = socket.next().await.unwrap().unwrap();
+        let text = said.to_text().unwrap();
+        assert_eq!(said.is_text(), say.is_text());
+        assert!(text.contains("[redacted:cred]") && !text.contains(&sidecar.vault.secret(1)), "{text}");
+        for _ in 0..100 {
+            if sidecar.vault.live() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(sidecar.vault.live(), 0, "it is worth nothing any more, though the tunnel is open");
+        socket.send(Message::text("two")).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("two"));
+        socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = socket.next().await {}
+        let ended = sidecar.story(call, "ended").await.last("ended").unwrap().entry.clone();
+        assert_eq!((&ended["ending"], &ended["echo"]), (&"completed".into(), &true.into()), "{ended}");
         invariants::hold(&mut sidecar).await;
     }
 }
@@ -211,8 +251,10 @@ async fn an_upgrade_that_the_action_does_not_offer_is_passed_over() {
     assert!(!seen.headers().contains_key("upgrade") && !seen.headers().contains_key("sec-websocket-key"));
     for (head, status) in [
         ("connection: close\r\n".to_owned(), 400),
-        (format!("{upgrade}agent-parent-call: x\r\n").replace("13", "8"), 400),
+        (upgrade.replace("version: 13", "version: 8"), 400),
         (upgrade.replace("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400),
+        (format!("{upgrade}sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"), 400),
+        (format!("{upgrade}sec-websocket-version: 13\r\n"), 400),
         (upgrade.replace("upgrade: websocket", "upgrade: foo"), 400),
     ] {
         let request = format!("GET {PATH} HTTP/1.1\r\nhost: HOST\r\n{head}\r\n");

@@ -36,6 +36,10 @@ pub struct Wanted {
     pub catalog: &'static str,
     /// What `[tools.tracker]` is, if not `Sidecar::tool`.
     pub upstream: Option<Arc<Raw>>,
+    /// Where `[tools.tracker]` is said to be, if it has another name than its address.
+    pub origin: Option<String>,
+    /// Lines that say which networks `[tools.tracker]` may be in.
+    pub networks: &'static str,
     /// Further lines of the configuration, and files beside it.
     pub more: String,
     pub files: Vec<(&'static str, String)>,
@@ -53,6 +57,8 @@ impl Default for Wanted {
             identify: format!("identify = [{{ peer = {{ uid = {} }} }}]", rustix::process::geteuid().as_raw()),
             catalog: TRACKER,
             upstream: None,
+            origin: None,
+            networks: "networks = [\"127.0.0.0/8\"]\nplaintext = true",
             more: String::new(),
             files: Vec::new(),
             lifetime: Lifetime::Head,
@@ -273,14 +279,15 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
         std::fs::write(folder.join(name), text).unwrap();
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let Wanted { agent, listen, tool: lines, issuer, identify, more, .. } = wanted;
+    let Wanted { agent, listen, tool: lines, issuer, identify, networks, more, .. } = wanted;
+    let tool = wanted.origin.as_deref().unwrap_or(tool);
     let text = format!(
         "[listen]\nagent = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{listen}\n\
          [lineage]\ndeadline = \"500ms\"\n\
          [agents.helper]\n{identify}\n\
          open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\n{agent}\n\
          [tools.tracker]\nupstream = \"{tool}\"\ncatalog = \"tracker.toml\"\nissuer = \"{issuer}\"\n\
-         networks = [\"127.0.0.0/8\"]\nplaintext = true\n{lines}\n\
+         {networks}\n{lines}\n\
          [issuers.vault]\nkind = \"none\"\n[issuers.calls]\nkind = \"jwt\"\n{more}\n"
     );
     std::fs::write(folder.join("countersign.toml"), &text).unwrap();
