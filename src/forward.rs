@@ -25,14 +25,15 @@ use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
+pub use self::address::{Class, classify};
 pub use self::answer::AnswerBody;
 use self::answer::{drop_validators, has_validators};
 pub use self::client::{Error as UpstreamError, HyperUpstream};
 pub use self::connect::{Dial, Resolver, tls};
 use self::decode::{Decoding, decode};
-pub use self::egress::is_listed;
-pub use self::headers::{Unclear, forbidden, forbidden_answer};
-use self::redact::{Redacting, Redactor};
+pub use self::egress::{Blocked, allowed, is_listed};
+pub use self::headers::{Unclear, forbidden, forbidden_answer, incoming};
+pub use self::redact::{Redacting, Redactor};
 use self::request::FaultCell;
 pub use self::request::{Fault, RequestBody};
 use self::rewrite::{rewrite_body, rewrite_head};

@@ -35,6 +35,20 @@ mod doors {
 }
 
 #[cfg(test)]
+mod fuzz {
+    use crate::suite::common::nouns;
+
+    mod addresses;
+    mod catalog;
+    mod headers;
+    mod json;
+    mod redaction;
+    mod replay;
+    mod sent;
+    mod target;
+}
+
+#[cfg(test)]
 mod store {
     mod disk;
     mod durability;

@@ -130,6 +130,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let inner = self.deeper()?;
         let mut seen: HashSet<String> = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             self.named()?;
@@ -139,7 +140,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
                     name.escape_debug()
                 )));
             }
-            members.next_value_seed(self.deeper()?)?;
+            members.next_value_seed(inner)?;
         }
         Ok(())
     }

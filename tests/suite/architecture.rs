@@ -254,7 +254,7 @@ fn a_breach_in_the_lockfile_is_found() {
 /// Every Rust source of the package, in order of its path.
 fn tree() -> Vec<Source> {
     let mut sources = Vec::new();
-    for folder in ["benches", "examples", "src", "tests"] {
+    for folder in ["benches", "examples", "fuzz/fuzz_targets", "fuzz/src", "src", "tests"] {
         gather(&root().join(folder), folder, &mut sources);
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
