@@ -26,7 +26,13 @@ pub fn understood(catalog: &Catalog, method: &str, target: &str, body: &[u8]) ->
     }
     let request = request.body(Payload::Whole(Bytes::copy_from_slice(body))).ok()?;
     let evidence = Evidence { peer: Arc::new(Peer::Remote("192.0.2.7:9".parse().unwrap())), bearer: None };
-    let incoming = Incoming { id: CallId::new(nouns::at(7), [3; 10]), received_at: nouns::at(7), evidence, request };
+    let incoming = Incoming {
+        id: CallId::new(nouns::at(7), [3; 10]),
+        received_at: nouns::at(7),
+        evidence,
+        door: http::uri::Scheme::HTTP,
+        request,
+    };
     let caller = nouns::caller("a", "token:x");
     let aim = aim(&incoming.request, &caller, catalog).ok()?;
     understand(incoming, caller, Arc::new(nouns::task("a", 1)), aim).ok()
