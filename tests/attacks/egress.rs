@@ -208,7 +208,7 @@ async fn d7_a_connection_that_one_tool_may_have_is_no_way_for_another() {
     let mut bench = Bench::single().await;
     changed(&mut bench, |text| {
         let (_, rest) = text.split_once("[tools.tracker]").unwrap();
-        let tracker = &rest[..rest.find("[issuers.vault]").unwrap()];
+        let (tracker, _) = rest.split_once("[issuers.vault]").unwrap();
         let shut = tracker.replace("127.0.0.0/8", "10.0.0.0/8");
         text.replace("tools = [\"tracker\"]", "tools = [\"tracker\", \"shut\"]") + "\n[tools.shut]" + &shut
     })

@@ -32,7 +32,7 @@ async fn start(upstream: Option<Arc<Raw>>) -> (Sidecar, RootCertStore) {
     ];
     let listen = "expose = true\nhosts = [\"door.test\"]\ntls = { certificate = \"door.pem\", key = \"door.key\" }";
     let identify = "identify = [{ token = { file = \"agent.token\" } }]".to_owned();
-    let wanted = Wanted { listen, identify, files, upstream, ..Wanted::default() };
+    let wanted = Wanted { listen, identify, upstream, files, ..Wanted::default() };
     (Sidecar::start(wanted, Seams::default()).await, roots)
 }
 

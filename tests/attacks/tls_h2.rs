@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{accept_async, client_async};
 
 use super::bench::{get, judged, post};
-use super::certified::{Authority, NAME, Names, PATIENCE, listen, self_signed, serve, way, well};
+use super::certified::{Authority, Body, NAME, Names, PATIENCE, listen, self_signed, serve, way, well};
 use super::floods::{HEADERS, RST_STREAM, SETTINGS, frame};
 use crate::suite::common::gate::Gate;
 use crate::suite::common::invariants;
@@ -115,6 +115,20 @@ async fn g10_a_handshake_that_stalls_is_given_up() {
     invariants::hold(&mut sidecar).await;
 }
 
+/// In two parts, of which the second comes when the test has read the first.
+fn in_parts(held: Gate) -> Response<Body> {
+    let parts = futures_util::stream::iter(["one", "two"]).then(move |part| {
+        let held = held.clone();
+        async move {
+            if part == "two" {
+                held.pass().await;
+            }
+            Ok(Frame::data(Bytes::from_static(part.as_bytes())))
+        }
+    });
+    Response::new(StreamBody::new(Box::pin(parts)).boxed_unsync())
+}
+
 #[tokio::test]
 async fn a_tool_that_speaks_http_2_is_called_over_it_and_gets_what_was_judged() {
     let authority = Authority::new();
@@ -127,22 +141,7 @@ async fn a_tool_that_speaks_http_2_is_called_over_it_and_gets_what_was_judged() 
         let held = held.clone();
         serve(stream, taken.clone(), move |number| {
             let held = held.clone();
-            async move {
-                if number > 1 {
-                    return well();
-                }
-                // The second part comes when the test has read the first.
-                let parts = futures_util::stream::iter(["one", "two"]).then(move |part| {
-                    let held = held.clone();
-                    async move {
-                        if part == "two" {
-                            held.pass().await;
-                        }
-                        Ok(Frame::data(Bytes::from_static(part.as_bytes())))
-                    }
-                });
-                Response::new(StreamBody::new(Box::pin(parts)).boxed_unsync())
-            }
+            async move { if number > 1 { well() } else { in_parts(held) } }
         })
     })
     .await;

@@ -71,7 +71,7 @@ fn most_particular(method: &str, path: &str) -> Option<(usize, String)> {
 
 /// Of each segment of a pattern how particular it is (0: its very name), and the values of its parameters.
 #[expect(clippy::type_complexity, reason = "it is taken apart where it is asked for")]
-fn fits<'a>(pattern: &'a str, path: &str) -> Option<(Vec<u8>, Vec<(String, String)>)> {
+fn fits(pattern: &str, path: &str) -> Option<(Vec<u8>, Vec<(String, String)>)> {
     let (mut kinds, mut values) = (Vec::new(), Vec::new());
     let mut rest = path.strip_prefix('/');
     for part in pattern.strip_prefix('/')?.split('/') {

@@ -112,13 +112,14 @@ fn spelled(secret: &[u8], how: u8) -> Vec<u8> {
 
 fn json(secret: &[u8]) -> String {
     let quoted = serde_json::to_string(std::str::from_utf8(secret).unwrap()).unwrap();
-    quoted[1..quoted.len() - 1].to_owned()
+    quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap().to_owned()
 }
 
 /// Behind so many other bytes; only characters that no byte but the secret's own has a share in.
 fn base64(secret: &[u8], before: usize) -> String {
     let padded = [&b"xx"[..before], secret].concat();
-    STANDARD_NO_PAD.encode(&padded)[(before * 8).div_ceil(6)..padded.len() * 8 / 6].to_owned()
+    let encoded = STANDARD_NO_PAD.encode(&padded);
+    encoded.get((before * 8).div_ceil(6)..padded.len() * 8 / 6).unwrap().to_owned()
 }
 
 /// Whether a secret can be read anywhere in a body: as it is, in hexadecimal, in base64, with whatever escapes.

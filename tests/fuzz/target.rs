@@ -39,7 +39,11 @@ pub fn holds(bytes: &[u8]) -> bool {
     }
     let empty = path.split('/').skip(1).filter(|segment| segment.is_empty()).count();
     assert!(empty == 0 || empty == 1 && path.ends_with('/'), "an empty segment");
-    assert_eq!(call.action.short_resource().as_bytes(), &decoded(&path[1..]), "the resource is the path");
+    assert_eq!(
+        call.action.short_resource().as_bytes(),
+        &decoded(path.strip_prefix('/').unwrap()),
+        "the resource is the path"
+    );
 
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let pairs: Vec<_> = pairs.map(|(key, value)| (decoded(key), value)).collect();
