@@ -166,8 +166,9 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     };
     let rail = Rail::new(lineage, clock.clone(), config.lineage.deadline);
     rail.commit(record::loaded(loaded, clock.now())).await?;
+    let connections = doors::connections(config);
     let room = RoomRule {
-        calls: doors::connections(config),
+        calls: connections,
         bytes: config.listen.buffer,
         share: if config.agents.len() > 1 { SHARE } else { 100 },
     };
@@ -189,7 +190,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
     let walk =
         Walk { identify, catalog, memory: memory.clone(), policies, rail, issuers, reaper: reaper.clone(), metrics };
-    let inside = doors::Inside { rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream };
+    let inside = doors::Inside { connections, rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream };
     let doors = doors::open(config, &walk, inside)?;
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })
 }

@@ -40,6 +40,8 @@ const RESERVE: usize = 128;
 
 /// What lies behind the agent's door beside the walk.
 pub(super) struct Inside {
+    /// How many connections agents may have.
+    pub(super) connections: usize,
     /// The keys it publishes.
     pub(super) rings: Vec<Arc<KeyRing>>,
     /// Who may look, and who may do more.
@@ -92,7 +94,7 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
         stop: stopped.clone(),
     };
     let admin_door = tokio::spawn(serve(other, shown));
-    let places = Places::new(connections(config));
+    let places = Places::new(inside.connections);
     let agents_tls = config.listen.tls.as_ref().map(acceptor).transpose()?;
     let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut workers = Vec::new();
