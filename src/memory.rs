@@ -170,11 +170,9 @@ impl Reservation {
     }
 
     /// The call's place is held until the call is over.
-    pub fn keeping(self, place: Place) -> Self {
-        // `..self` would move out of what drops.
-        let mut this = self;
-        this.place = Some(place);
-        this
+    pub fn keeping(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// How long until the task is over by itself.
