@@ -107,7 +107,7 @@ async fn g8_heads_without_end_and_heads_that_unpack_to_much_are_refused() {
     assert!(taken < 2_000, "{taken} continuations were taken");
     // One long field goes into the table (RFC 7541 §6.2.1), and is then named again and again by one byte (§6.1).
     let value = "z".repeat(3_900);
-    let taken = flood(&program, 2_000, |number| {
+    flood(&program, 2_000, |number| {
         let mut head = request(&authority, "GET");
         head.extend([0x40, 1, b'x', 0x7f, 0xbd, 0x1d]);
         head.extend(value.as_bytes());
@@ -115,7 +115,6 @@ async fn g8_heads_without_end_and_heads_that_unpack_to_much_are_refused() {
         frame(HEADERS, END_HEADERS | END_STREAM, number * 2 + 1, &head)
     })
     .await;
-    assert!(taken <= 2_048, "{taken}");
     assert_eq!(program.a.requests().len(), 0, "a head of 30 MB was passed on");
     others_are_served(&program).await;
     program.hold().await;
