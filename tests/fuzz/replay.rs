@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::{addresses, catalog, headers, json, redaction, target};
+use crate::suite::common::checkout::checkout;
 
 /// Inputs that are made of a corpus: enough to notice a guard that is gone, few enough for every run.
 const MADE: usize = 20_000;
@@ -44,7 +45,7 @@ fn an_address_is_as_reachable_as_the_worst_in_it() {
 /// Every file of a corpus, and inputs made of them. A property tells whether its input got through: some must, some must
 /// not, or it holds for nothing.
 fn replay(name: &str, holds: fn(&[u8]) -> bool) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let folder = checkout("fuzz/corpus").join(name);
     let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let corpus: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();

@@ -14,6 +14,7 @@ use countersign::record::{Checkpoint, Lineage, Reader};
 use serde_json::Value;
 
 use super::fixture::*;
+use crate::suite::common::checkout::checkout;
 
 const VECTORS: &str = include_str!("vectors/merkle.jsonl");
 
@@ -136,7 +137,7 @@ fn printed(place: &Place, command: LineageCommand) -> (String, Exit) {
 
 /// Runs the stranger's program: Python, its own library, written from `docs/lineage-format.md`.
 fn stranger(arguments: &[&str]) -> (bool, String) {
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/stranger.py");
+    let program = checkout("tests/store/stranger.py");
     let output = Command::new("python3").arg(program).args(arguments).output().expect("python3 runs");
     let told = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&told).into_owned())
@@ -223,11 +224,11 @@ fn a_library_of_another_author_accepts_our_log_and_refuses_a_bent_one() {
     fs::write(&kept, early).unwrap();
     let (text, _) = printed(&place, LineageCommand::Prove { call: call(1), kind: None });
     fs::write(&receipt, &text).unwrap();
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/other_author.py");
+    let program = checkout("tests/store/other_author.py");
     let check = || {
         let files =
             [log.as_os_str(), place.vkey().as_ref(), kept.as_os_str(), receipt.as_os_str()].map(ToOwned::to_owned);
-        let output = Command::new(&python).arg(program).args(files).output().expect("it runs");
+        let output = Command::new(&python).arg(&program).args(files).output().expect("it runs");
         let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         (output.status.success(), told)
     };

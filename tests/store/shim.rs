@@ -12,6 +12,7 @@ use countersign::model::Revocation;
 use countersign::record::{Checkpoint, Lineage, Options, Reader, Receipt, Rotate, SqliteLineage, Sync};
 
 use super::fixture::*;
+use crate::suite::common::checkout::checkout;
 
 /// What the disk is told, by place.
 #[derive(Clone, Copy)]
@@ -42,10 +43,10 @@ impl Disk {
         let at = |name: &str| place.folder.path().join(name);
         let disk = Self { folder: at("disk"), control: at("control"), library: at("shim.so"), journal: at("journal") };
         std::fs::create_dir_all(&disk.folder).unwrap();
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/shim.c");
+        let source = checkout("tests/store/shim.c");
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([disk.library.as_os_str(), source.as_ref()])
+            .args([disk.library.as_os_str(), source.as_os_str()])
             .args(["-ldl", "-lpthread"])
             .status();
         assert!(built.expect("there is a C compiler").success());

@@ -24,6 +24,8 @@ use std::path::Path;
 use reading::Source;
 use walls::{Breach, Wall, breaches};
 
+use super::common::checkout::checkout;
+
 /// From the top down: a layer may import any layer below it. Rooms stand side by side in one layer.
 const LAYERS: &[&[&str]] =
     &[&["main"], &["cli"], &["app"], &["serve"], &["mediate"], ROOMS, &["telemetry"], &["model"]];
@@ -199,7 +201,7 @@ fn the_house_keeps_its_walls() {
 
 #[test]
 fn the_lockfile_keeps_its_wall() {
-    let found = lockfile::breaches(&fs::read_to_string(root().join("Cargo.lock")).unwrap());
+    let found = lockfile::breaches(&fs::read_to_string(checkout("Cargo.lock")).unwrap());
     assert!(found.is_empty(), "{}", found.iter().map(Breach::to_string).collect::<Vec<_>>().join("\n"));
 }
 
@@ -255,7 +257,7 @@ fn a_breach_in_the_lockfile_is_found() {
 fn tree() -> Vec<Source> {
     let mut sources = Vec::new();
     for folder in ["benches", "examples", "fuzz/fuzz_targets", "fuzz/src", "src", "tests"] {
-        gather(&root().join(folder), folder, &mut sources);
+        gather(&checkout(folder), folder, &mut sources);
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
     sources
@@ -272,8 +274,4 @@ fn gather(folder: &Path, name: &str, into: &mut Vec<Source>) {
             into.push(Source { path: name, text: fs::read_to_string(&path).unwrap() });
         }
     }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -16,21 +16,18 @@ use countersign::model::Code;
 
 pub use self::console::interrupt;
 use self::console::{Session, blocks, steps};
+use super::common::checkout::checkout;
 
 /// Set to 1, a page that is generated is written rather than compared.
 const BLESS: &str = "COUNTERSIGN_BLESS";
 
-fn root(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
 fn page(name: &str) -> String {
-    fs::read_to_string(root(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(checkout(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 fn generated(name: &str, text: &str) {
     if std::env::var_os(BLESS).is_some_and(|bless| bless == "1") {
-        fs::write(root(name), text).unwrap();
+        fs::write(checkout(name), text).unwrap();
     }
     assert!(
         page(name) == text,
@@ -110,7 +107,7 @@ fn every_configuration_that_is_shown_is_one() {
     assert!(!config.agents.is_empty() && !config.tools.is_empty());
     {
         let name = "examples/demo/countersign.toml";
-        Config::parse(&page(name), &root("examples/demo")).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Config::parse(&page(name), &checkout("examples/demo")).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
 
@@ -131,8 +128,8 @@ fn lay_out(session: &Session, page: &str) {
         else {
             continue;
         };
-        if root(name).exists() {
-            let file = fs::read_to_string(root(name)).unwrap();
+        if checkout(name).exists() {
+            let file = fs::read_to_string(checkout(name)).unwrap();
             assert!(file.contains(rest.trim()), "`{name}` does not read as shown");
         } else {
             session.lay_out(name, &block);
@@ -210,7 +207,7 @@ fn files(folder: &Path, ending: &str, found: &mut Vec<(PathBuf, String)>) {
 fn every_test_that_the_readme_names_is_there() {
     let mut sources = Vec::new();
     for folder in ["src", "tests"] {
-        files(&root(folder), "rs", &mut sources);
+        files(&checkout(folder), "rs", &mut sources);
     }
     let text = page("README.md");
     let named: Vec<&str> = text
@@ -231,8 +228,8 @@ fn every_test_that_the_readme_names_is_there() {
 
 #[test]
 fn every_link_between_the_pages_leads_somewhere() {
-    let mut pages = vec![(root("README.md"), page("README.md"))];
-    files(&root("docs"), "md", &mut pages);
+    let mut pages = vec![(checkout("README.md"), page("README.md"))];
+    files(&checkout("docs"), "md", &mut pages);
     for (path, text) in pages {
         for (_, rest) in text.match_indices("](").map(|(place, _)| text.split_at(place + 2)) {
             let target = rest.split([')', '#']).next().unwrap();
