@@ -23,15 +23,13 @@ pub use self::load::{Parts, Reviewers, load};
 pub use self::secrets::SecretError;
 use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
 use crate::forward::Upstream;
-use crate::identify::Identify;
-use crate::judge::Policies;
+use crate::mediate::Current;
 use crate::memory::{Memory, RoomRule};
 use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential, Schedule, StaticSecret};
 use crate::model::{CallId, Clock, Task, Timestamp};
 use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
-use crate::understand::Catalog;
 
 /// How long calls under way may take to end when the sidecar stops, before they are cut.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -122,10 +120,8 @@ pub type EachBetween<T> = Box<dyn Fn(Arc<T>) -> Arc<T> + Send>;
 /// What every call meets, but for the way to the tools, which each worker has for itself.
 #[derive(Clone)]
 struct Walk {
-    identify: Arc<Identify>,
-    catalog: Arc<Catalog>,
+    rulebook: Arc<Current>,
     memory: Arc<Memory>,
-    policies: Arc<Policies>,
     rail: Arc<Rail>,
     issuers: Arc<Issuers>,
     reaper: Arc<Reaper>,
@@ -156,8 +152,7 @@ pub fn wall_clock() -> Clock {
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
     let Seams { issuers, lineage, upstream, clock, environment } = seams;
     let clock = clock.unwrap_or_else(wall_clock);
-    let Parts { identify, catalog, policies, limits, chains, reviewers, loaded, compiled: _ } =
-        load(config, config_text, &environment)?;
+    let Parts { rulebook, reviewers, loaded, compiled: _ } = load(config, config_text, &environment)?;
     let (store, limbo, vkey) = open_store(config, clock.clone())?;
     let written: Arc<dyn Lineage> = store.clone();
     let lineage = match lineage {
@@ -172,13 +167,13 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
         bytes: config.listen.buffer,
         share: if config.agents.len() > 1 { SHARE } else { 100 },
     };
-    let memory = Arc::new(Memory::new(limits, chains).with_room(room));
+    let memory = Arc::new(Memory::with_room(room));
     for (task, token) in limbo.tasks.iter().filter_map(restored) {
         memory.reopen(task, token, clock.now());
     }
     let reader = record::Reader::open(&config.lineage.path)?;
     let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
-    recall::recall(&reader, &memory, &catalog, &agents, clock.now())?;
+    recall::recall(&reader, &memory, &rulebook, &agents, clock.now())?;
     drop(reader);
     let (mut by_name, rings) = configured_issuers(config, &environment, clock.now())?;
     by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
@@ -188,8 +183,14 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     reaper.sweep(limbo, &issuers, &sealer, &rail);
     tokio::spawn(turn_keys(rings.clone(), clock.clone()));
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
-    let walk =
-        Walk { identify, catalog, memory: memory.clone(), policies, rail, issuers, reaper: reaper.clone(), metrics };
+    let walk = Walk {
+        rulebook: Arc::new(Current::new(rulebook)),
+        memory: memory.clone(),
+        rail,
+        issuers,
+        reaper: reaper.clone(),
+        metrics,
+    };
     let inside = doors::Inside { connections, rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream };
     let doors = doors::open(config, &walk, inside)?;
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })

@@ -176,21 +176,13 @@ struct AgentFile {
     #[serde(default)]
     groups: Vec<String>,
     #[serde(default)]
-    mode: ModeFile,
+    mode: crate::model::Mode,
     #[serde(default)]
     intent: crate::judge::IntentRule,
     #[serde(default)]
     limits: Vec<LimitFile>,
     #[serde(default)]
     chain: ChainFile,
-}
-
-/// How an agent's verdicts are acted on.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ModeFile {
-    #[default]
-    Enforce,
 }
 
 #[derive(Debug, Deserialize)]
@@ -221,7 +213,7 @@ struct LimitFile {
     window: Span,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(rename_all = "lowercase")]
 enum PerFile {
     Agent,

@@ -6,6 +6,7 @@ mod mention;
 mod nesting;
 mod policy;
 mod schema;
+mod subset;
 mod view;
 pub mod vocabulary;
 
@@ -13,31 +14,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::compile::{AgentRules, IntentRule, compile};
-pub use self::index::{AgentShape, Policies};
-pub use self::policy::{PolicyError, Source, longest_ttl};
+pub use self::index::{AgentShape, Policies, Question};
+pub use self::policy::{ANYBODY, PolicyError, Source, longest_ttl};
 pub use self::schema::{ActionShape, schema};
+pub use self::subset::Outcome;
 use crate::memory::{Reservation, Slot};
-use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Scope, Timestamp};
+use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Scope, Timestamp, Would};
 
 /// Judges a call by what is known of it. Pure: the same policies and facts give the same verdict.
-pub fn judge(policies: &Policies, call: Call, facts: Facts, reservation: Reservation) -> Verdict {
-    let outcome = policies.decide(&call, &facts);
-    if outcome.findings.is_empty() {
-        let scope = scope(&call, outcome.ttl, reservation.task_left(call.received_at));
-        let rules = outcome.rules.clone();
-        return Verdict::Allow(Box::new(Permit {
-            call,
-            facts,
-            rules,
-            scope,
-            policies: policies.version(),
-            reservation,
-        }));
-    }
-    let findings = outcome.findings.clone();
-    let throttled = findings.iter().all(|finding| finding.code.decision() == Decision::Throttle);
+pub fn judge(policies: &Policies, call: Call, mut facts: Facts, reservation: Reservation) -> Verdict {
+    // What was agreed to holds for as long as the rule that asked says the same.
+    facts.approval.rules.retain(|rule, said| policies.asks(rule).is_some_and(|ask| ask.rule == *said));
+    let outcome = policies.decide(&Question::of(&call), &facts);
+    let enforced = policies.mode(&call.caller.agent).enforces();
+    let counts = |finding: &&Finding| enforced || finding.code == Code::Quarantined;
+    let all = outcome.findings.iter().all(|finding| counts(&finding));
+    let findings: Arc<[Finding]> =
+        if all { outcome.findings.clone() } else { outcome.findings.iter().filter(counts).cloned().collect() };
+    let Some(decision) = findings.iter().map(|finding| finding.code.decision()).max() else {
+        let would = outcome.would.clone().or_else(|| would(&outcome));
+        let ttl = if outcome.findings.is_empty() { outcome.ttl } else { longest_ttl() };
+        let scope = scope(&call, ttl, reservation.task_left(call.received_at));
+        let (rules, policies) = (outcome.rules.clone(), policies.version());
+        return Verdict::Allow(Box::new(Permit { call, facts, rules, would, scope, policies, reservation }));
+    };
     let no = No { call, facts, findings, policies: policies.version() };
-    if throttled { Verdict::Throttle(Box::new(no)) } else { Verdict::Deny(Box::new(no)) }
+    match decision {
+        Decision::Ask => Verdict::Ask(Box::new(Pending { no, reservation })),
+        Decision::Throttle => Verdict::Throttle(Box::new(no)),
+        Decision::Deny | Decision::Allow | Decision::Unavailable => Verdict::Deny(Box::new(no)),
+    }
 }
 
 /// What was decided.
@@ -45,6 +51,8 @@ pub fn judge(policies: &Policies, call: Call, facts: Facts, reservation: Reserva
 pub enum Verdict {
     /// It may be made.
     Allow(Box<Permit>),
+    /// It may, once somebody agrees.
+    Ask(Box<Pending>),
     /// Not now.
     Throttle(Box<No>),
     /// No.
@@ -58,6 +66,7 @@ pub struct Permit {
     call: Call,
     facts: Facts,
     rules: Arc<[String]>,
+    would: Option<Would>,
     scope: Scope,
     policies: Digest,
     reservation: Reservation,
@@ -79,6 +88,11 @@ impl Permit {
         &self.rules
     }
 
+    /// What would have been decided, had the agent's mode or a rule's `@shadow` not kept it from being.
+    pub fn would(&self) -> Option<&Would> {
+        self.would.as_ref()
+    }
+
     /// What a credential for it may be.
     pub fn scope(&self) -> &Scope {
         &self.scope
@@ -96,8 +110,18 @@ impl Permit {
 
     /// It is recorded: what was reserved is used, and its place is held until the call is over.
     pub fn spend(self) -> (Call, Scope, Slot) {
-        (self.call, self.scope, self.reservation.spend())
+        let slot = self.reservation.spend(&self.call, self.facts);
+        (self.call, self.scope, slot)
     }
+}
+
+/// The proof that a call was judged and may be made once somebody agrees. What it would use stays reserved for it.
+#[derive(Debug)]
+pub struct Pending {
+    /// The call, and the rules that ask.
+    pub no: No,
+    /// What is held for it.
+    pub reservation: Reservation,
 }
 
 /// The proof that a call was judged and may not be made.
@@ -114,9 +138,9 @@ pub struct No {
 }
 
 impl No {
-    /// The finding that speaks for all: a deny before a throttle, otherwise the first by rule.
+    /// The finding that speaks for all: a deny before a throttle before an ask, among equals the first by rule.
     pub fn first(&self) -> Option<&Finding> {
-        self.findings.iter().find(|finding| finding.code.decision() == Decision::Deny).or_else(|| self.findings.first())
+        self.findings.iter().rev().max_by_key(|finding| finding.code.decision())
     }
 
     /// How long to wait, if waiting helps: until the last of the limits that are reached has room.
@@ -135,7 +159,13 @@ fn scope(call: &Call, ttl: Duration, task_left: Option<Duration>) -> Scope {
     }
 }
 
+/// A no that is none, because of the agent's mode.
+fn would(outcome: &Outcome) -> Option<Would> {
+    let would = || Would { decision: outcome.decision(), rules: outcome.rules.to_vec() };
+    (!outcome.findings.is_empty()).then(would)
+}
+
 /// The finding where no rule permits.
 fn by_default() -> Finding {
-    Finding { rule: "default".to_owned(), code: Code::Denied, reason: Some("no rule permits this".to_owned()) }
+    Finding::new("default", Code::Denied, Some("no rule permits this"))
 }

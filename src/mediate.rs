@@ -6,6 +6,7 @@
 mod body;
 mod hangup;
 mod refusal;
+mod rulebook;
 
 use std::sync::Arc;
 
@@ -14,16 +15,16 @@ use http::Response;
 pub use self::body::whole;
 pub use self::hangup::{Hangup, Waiting, line};
 pub use self::refusal::{Refusal, Refused};
+pub use self::rulebook::{Current, Rulebook};
 use crate::forward::{Behind, Upstream, forward, keep_what_passes};
-use crate::identify::Identify;
-use crate::judge::{Policies, Verdict, judge};
+use crate::judge::{Verdict, judge};
 use crate::memory::Memory;
 use crate::mint::{Issuers, mint};
-use crate::model::{Digest, Incoming};
+use crate::model::{ApprovalFacts, Digest, Incoming};
 use crate::record::{Known, Rail, Recorded, Unavailable};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
-use crate::understand::{Catalog, aim, understand};
+use crate::understand::{aim, understand};
 
 /// What the agent gets: the tool's answer, with the lease in its body or its tunnel.
 pub type Answer = Response<Behind>;
@@ -31,14 +32,10 @@ pub type Answer = Response<Behind>;
 /// Everything a call meets on its way.
 #[derive(Clone)]
 pub struct Mediator {
-    /// Who asks.
-    pub identify: Arc<Identify>,
-    /// What calls do.
-    pub catalog: Arc<Catalog>,
+    /// Who may call, what calls do, what is allowed: in the version that is current.
+    pub rulebook: Arc<Current>,
     /// What happened before.
     pub memory: Arc<Memory>,
-    /// What is allowed.
-    pub policies: Arc<Policies>,
     /// Where it is written down.
     pub rail: Arc<Rail>,
     /// Who lends credentials.
@@ -96,20 +93,22 @@ impl Mediator {
         known: &mut Known,
         hangup: &mut Hangup,
     ) -> Result<Recorded, Refusal> {
-        let caller = self.identify.caller(&incoming.evidence, incoming.received_at)?;
+        let rulebook = self.rulebook.now();
+        let caller = rulebook.identify.caller(&incoming.evidence, incoming.received_at)?;
         known.caller(&caller);
         let task = self.memory.task(&caller, task, incoming.received_at)?;
         known.task(&task);
-        let aim = aim(&incoming.request, &caller, &self.catalog)?;
+        let aim = aim(&incoming.request, &caller, &rulebook.catalog)?;
         let mut place = self.memory.enter(&caller.agent)?;
         let mut incoming = body::read(incoming, aim.body(), aim.tool().max_body, &mut place).await?;
         incoming.received_at = self.rail.now();
         let mut call = understand(incoming, caller, task, aim)?;
         keep_what_passes(&mut call)?;
         known.call(&call);
-        let (facts, reservation) = self.memory.reserve(&call)?;
-        let permit = match judge(&self.policies, call, facts, reservation.keeping(place)) {
+        let (facts, reservation) = self.memory.reserve(&call, &rulebook.bounds, ApprovalFacts::default())?;
+        let permit = match judge(&rulebook.policies, call, facts, reservation.keeping(place)) {
             Verdict::Allow(permit) => *permit,
+            Verdict::Ask(pending) => return Err(Refusal::from(Box::new(pending.no))),
             Verdict::Throttle(no) | Verdict::Deny(no) => return Err(Refusal::from(no)),
         };
         hangup.check()?;

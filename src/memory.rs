@@ -3,7 +3,9 @@
 mod limits;
 mod recall;
 mod room;
+mod standing;
 mod tasks;
+mod under_way;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -14,11 +16,14 @@ use self::limits::{Limits, Taken};
 pub use self::recall::PastCall;
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
+use self::standing::Standing;
 use self::tasks::{Claim, Tasks};
 pub use self::tasks::{Slot, TaskOver, fingerprint_of};
+pub use self::under_way::CallUnderWay;
+use self::under_way::UnderWay;
 use crate::model::{
-    AgentName, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Label, Task, TaskId, Time, Timestamp,
-    WorkloadFacts,
+    AgentName, ApprovalFacts, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Label, Task, TaskId,
+    Time, Timestamp, WorkloadFacts,
 };
 
 /// Bounds on the calls of one task.
@@ -32,25 +37,45 @@ pub struct ChainRule {
     pub max_concurrent: Option<u64>,
 }
 
-/// Everything that outlives a call: tasks, the windows of limits, and the room that calls share.
+/// How much agents may do: as configured, and replaced as a whole when the configuration is.
+#[derive(Debug, Default)]
+pub struct Bounds {
+    limits: BTreeMap<AgentName, Vec<LimitRule>>,
+    chains: BTreeMap<AgentName, ChainRule>,
+}
+
+impl Bounds {
+    /// Of these limits and chains.
+    pub fn new(limits: Vec<LimitRule>, chains: BTreeMap<AgentName, ChainRule>) -> Self {
+        let mut by_agent: BTreeMap<AgentName, Vec<LimitRule>> = BTreeMap::new();
+        for rule in limits {
+            by_agent.entry(rule.agent.clone()).or_default().push(rule);
+        }
+        Self { limits: by_agent, chains }
+    }
+}
+
+/// Everything that outlives a call: tasks, the windows of limits, what is under way, and the room that calls share.
 #[derive(Debug)]
 pub struct Memory {
     tasks: Arc<Tasks>,
     limits: Arc<Limits>,
-    chains: BTreeMap<AgentName, ChainRule>,
+    standing: Arc<Standing>,
+    under_way: Arc<UnderWay>,
     room: Arc<Room>,
 }
 
-impl Memory {
-    /// With nothing remembered yet.
-    pub fn new(limits: Vec<LimitRule>, chains: BTreeMap<AgentName, ChainRule>) -> Self {
-        let room = Room::new(RoomRule::default());
-        Self { tasks: Arc::new(Tasks::default()), limits: Arc::new(Limits::new(limits)), chains, room }
+impl Default for Memory {
+    fn default() -> Self {
+        Self::with_room(RoomRule::default())
     }
+}
 
-    /// With room for so much at a time.
-    pub fn with_room(self, rule: RoomRule) -> Self {
-        Self { room: Room::new(rule), ..self }
+impl Memory {
+    /// With nothing remembered yet, and room for so much at a time.
+    pub fn with_room(rule: RoomRule) -> Self {
+        let (tasks, limits, standing, under_way) = Default::default();
+        Self { tasks, limits, standing, under_way, room: Room::new(rule) }
     }
 
     /// A place for one more call of this agent, held until the call is over.
@@ -60,7 +85,10 @@ impl Memory {
 
     /// Remembers a task, found by the digest of its token.
     pub fn open(&self, task: Task, token: Digest, now: Timestamp) {
-        self.tasks.open(task, token, now);
+        let expired = self.tasks.open(task, token, now);
+        if !expired.is_empty() {
+            self.cut(|call| expired.contains(&call.task));
+        }
     }
 
     /// Remembers a task of an earlier run. What happened in it is forgotten, so the worst is taken for true: it has read a
@@ -68,13 +96,46 @@ impl Memory {
     pub fn reopen(&self, mut task: Task, token: Digest, now: Timestamp) {
         task.grant.retain(|grant| grant.max.is_none());
         let id = task.id;
-        self.tasks.open(task, token, now);
+        self.open(task, token, now);
         self.tasks.label(id, &[Label::Untrusted, Label::Private]);
     }
 
     /// Ends a task: its token is worth nothing from here on, and its calls under way are cut. `None` if there is none.
     pub fn close(&self, id: TaskId) -> Option<Arc<Task>> {
-        self.tasks.close(id)
+        let closed = self.tasks.close(id)?;
+        self.cut(|call| call.task == id);
+        Some(closed)
+    }
+
+    /// Cuts the calls under way that this is true of.
+    pub fn cut(&self, which: impl Fn(&CallUnderWay) -> bool) {
+        self.under_way.cut(which);
+    }
+
+    /// The calls under way, the earliest first.
+    pub fn under_way(&self) -> Vec<Arc<CallUnderWay>> {
+        self.under_way.calls()
+    }
+
+    /// Stops an agent: from here on every call of it is judged as one of a quarantined agent, and those under way are cut.
+    pub fn quarantine(&self, agent: &AgentName) {
+        self.standing.quarantine(agent);
+        self.cut(|call| call.agent == *agent);
+    }
+
+    /// Lets an agent go on. False if it was not quarantined.
+    pub fn release(&self, agent: &AgentName) -> bool {
+        self.standing.release(agent)
+    }
+
+    /// Every agent that is quarantined.
+    pub fn quarantined(&self) -> Vec<AgentName> {
+        self.standing.quarantined()
+    }
+
+    /// Breaks the glass for an agent, until then.
+    pub fn break_glass(&self, agent: &AgentName, until: Timestamp) {
+        self.standing.break_glass(agent, until);
     }
 
     /// Whether a task has taken in something untrusted. One that is over counts as if it had.
@@ -84,7 +145,7 @@ impl Memory {
 
     /// Cuts every call under way: the sidecar stops.
     pub fn stop(&self) {
-        self.tasks.stop();
+        self.under_way.stop();
     }
 
     /// The task of this id, if it is not over.
@@ -104,28 +165,47 @@ impl Memory {
     ///
     /// What is taken comes back when the reservation is dropped unspent. A limit that is reached is told under
     /// `limits`, and nothing is taken from it.
-    pub fn reserve(&self, call: &Call) -> Result<(Facts, Reservation), TaskOver> {
+    ///
+    /// `approval` is what somebody has agreed to for this call.
+    pub fn reserve(
+        &self,
+        call: &Call,
+        bounds: &Bounds,
+        approval: ApprovalFacts,
+    ) -> Result<(Facts, Reservation), TaskOver> {
         let now = call.received_at;
         let (claim, snapshot) = self.tasks.claim(call)?;
-        let (taken, mut exceeded) = self.limits.take(call, now);
-        self.check_chain(call, &snapshot, &mut exceeded);
+        let (taken, mut exceeded) = self.limits.take(bounds.limits_of(&call.caller.agent), call, now);
+        bounds.check_chain(call, &snapshot, &mut exceeded);
         let facts = Facts {
             intent: IntentFacts {
                 declared: call.intent.source != IntentSource::None,
-                source: call.intent.source.name(),
+                source: call.intent.source,
                 matches: matches_intent(call),
                 purpose_present: call.intent.purpose.as_deref().is_some_and(|purpose| !purpose.trim().is_empty()),
             },
             task: snapshot.task,
-            workload: WorkloadFacts { kind: call.caller.workload.kind(), strength: call.caller.workload.strength() },
+            workload: WorkloadFacts {
+                kind: call.caller.workload.kind().into(),
+                strength: call.caller.workload.strength(),
+            },
+            agent: self.standing.of(&call.caller.agent, now),
             labels: snapshot.labels,
             chain: snapshot.chain,
             limits: exceeded,
+            approval,
             time: Time { hour: i64::from(now.hour()), weekday: i64::from(now.weekday()) },
-            body: call.content.name(),
+            body: call.content.name().into(),
             args: call.action.arguments.clone(),
         };
-        Ok((facts, Reservation { claim, taken, limits: self.limits.clone(), place: None }))
+        let (limits, standing, under_way) = (self.limits.clone(), self.standing.clone(), self.under_way.clone());
+        Ok((facts, Reservation { claim, taken, limits, standing, under_way, place: None }))
+    }
+}
+
+impl Bounds {
+    fn limits_of(&self, agent: &AgentName) -> &[LimitRule] {
+        self.limits.get(agent).map_or(&[], Vec::as_slice)
     }
 
     fn check_chain(&self, call: &Call, snapshot: &tasks::Snapshot, exceeded: &mut BTreeMap<String, Exceeded>) {
@@ -159,14 +239,21 @@ pub struct Reservation {
     claim: Claim,
     taken: Vec<Taken>,
     limits: Arc<Limits>,
+    standing: Arc<Standing>,
+    under_way: Arc<UnderWay>,
     place: Option<Place>,
 }
 
 impl Reservation {
     /// The call is permitted and recorded: what was held is used. The slot is held until the call is over.
-    pub fn spend(mut self) -> Slot {
+    pub fn spend(mut self, call: &Call, facts: Facts) -> Slot {
         self.taken.clear();
-        self.claim.spend(self.place.take())
+        let over = self.under_way.enter(CallUnderWay::of(call, facts));
+        // It is in the list of what a quarantine cuts before this is looked at, so one of the two finds it.
+        if self.standing.is_quarantined(&call.caller.agent) {
+            over.cut();
+        }
+        self.claim.spend(self.place.take(), over)
     }
 
     /// The call's place is held until the call is over.

@@ -7,6 +7,7 @@ mod entry;
 mod error;
 mod event;
 mod past;
+mod people;
 mod prove;
 mod query;
 mod rail;
@@ -26,6 +27,7 @@ pub use self::event::{
     Opened, Permitted, Record, Refused, Repeated, SentNote, Settled,
 };
 pub use self::past::Past;
+pub use self::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 pub use self::query::{Filter, Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};
 pub use self::seal::Sealer;

@@ -150,8 +150,8 @@ impl Doors {
 }
 
 fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
-    let Walk { identify, catalog, memory, policies, rail, issuers, reaper, metrics } = walk.clone();
-    Mediator { identify, catalog, memory, policies, rail, issuers, reaper, upstream, metrics }
+    let Walk { rulebook, memory, rail, issuers, reaper, metrics } = walk.clone();
+    Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics }
 }
 
 fn sources(config: &Config, walk: &Walk, reviewers: Reviewers, stop: watch::Receiver<bool>) -> Sources {

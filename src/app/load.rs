@@ -8,23 +8,16 @@ use super::{Environment, StartError, secrets};
 use crate::config::{Config, May};
 use crate::identify::Identify;
 use crate::judge::{ActionShape, AgentRules, AgentShape, Policies, Source, compile, schema};
-use crate::memory::{ChainRule, LimitRule};
+use crate::mediate::Rulebook;
+use crate::memory::Bounds;
 use crate::model::{AgentName, Digest};
 use crate::record::Loaded;
 use crate::understand::{Catalog, FactType, ToolCatalog};
 
 /// What a configuration comes to.
 pub struct Parts {
-    /// Who may call, and how each is proven.
-    pub identify: Arc<Identify>,
-    /// What calls do.
-    pub catalog: Arc<Catalog>,
-    /// What is allowed.
-    pub policies: Arc<Policies>,
-    /// How often.
-    pub limits: Vec<LimitRule>,
-    /// How long a chain.
-    pub chains: BTreeMap<AgentName, ChainRule>,
+    /// All that judges.
+    pub rulebook: Rulebook,
     /// Who may look, and who may do more.
     pub reviewers: Reviewers,
     /// The rules that the configuration's limits and intent keys became, in Cedar.
@@ -60,17 +53,26 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
     let agents: Vec<AgentShape> = config
         .agents
         .iter()
-        .map(|agent| AgentShape { name: agent.name.clone(), groups: agent.groups.clone(), tools: agent.tools.clone() })
+        .map(|agent| AgentShape {
+            name: agent.name.clone(),
+            groups: agent.groups.clone(),
+            tools: agent.tools.clone(),
+            mode: agent.mode,
+        })
         .collect();
     let policies = Policies::load(&sources, &agents, &actions, loaded.version)?;
     let allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>> =
         config.agents.iter().map(|agent| (agent.name.clone(), agent.tools.clone())).collect();
     Ok(Parts {
-        identify: Arc::new(Identify::new(secrets::proofs(config, environment)?)),
-        catalog: Arc::new(Catalog::new(catalogs, allowed)),
-        policies: Arc::new(policies),
-        limits: config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
-        chains: config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
+        rulebook: Rulebook {
+            identify: Identify::new(secrets::proofs(config, environment)?),
+            catalog: Catalog::new(catalogs, allowed),
+            bounds: Bounds::new(
+                config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
+                config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
+            ),
+            policies,
+        },
         reviewers,
         compiled,
         loaded,

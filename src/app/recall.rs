@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::mediate::Rulebook;
 use crate::memory::{Memory, PastCall, fingerprint_of};
 use crate::model::{AgentName, Digest, Label, TaskId, Timestamp};
 use crate::record::{Past, Reader, StoreError};
@@ -14,18 +15,18 @@ const MOST: usize = 50_000;
 pub(super) fn recall(
     reader: &Reader,
     memory: &Memory,
-    catalog: &Catalog,
+    rulebook: &Rulebook,
     agents: &[AgentName],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (past, all) = reader.past(MOST)?;
     let mut known = BTreeSet::new();
-    for call in past.iter().filter_map(|past| told(past, catalog)) {
+    for call in past.iter().filter_map(|past| told(past, &rulebook.catalog)) {
         // What was judged outside of tasks says what the agent held by then.
         if call.task == implicit(&call.agent) {
             known.insert(call.agent.clone());
         }
-        memory.recall(&call, now);
+        memory.recall(&call, &rulebook.bounds, now);
     }
     for agent in agents.iter().filter(|agent| !all && !known.contains(*agent)) {
         memory.assume_the_worst(agent, now);

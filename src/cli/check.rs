@@ -27,11 +27,11 @@ pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Re
         app::load(&config, &text, &app::Environment::default()).map_err(|error: StartError| Failure::from(error))?;
     let mut out = std::io::stdout().lock();
     let printed = if arguments.schema {
-        write!(out, "{}", parts.policies.schema())
+        write!(out, "{}", parts.rulebook.policies.schema())
     } else if arguments.rules {
         write!(out, "{}", parts.compiled)
     } else {
-        let actions: usize = parts.catalog.tools().map(|tool| tool.actions.len()).sum();
+        let actions: usize = parts.rulebook.catalog.tools().map(|tool| tool.actions.len()).sum();
         let plain: Vec<&str> = config
             .tools
             .iter()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::parsed::{Agent, ConfigError, Rule, named, wrong};
-use super::{AgentFile, ModeFile, PeerFile, PerFile, ProofFile};
+use super::{AgentFile, LimitFile, PeerFile, PerFile, ProofFile};
 use crate::identify::PeerRule;
 use crate::memory::{ChainRule, LimitRule, Per};
 use crate::model::AgentName;
@@ -35,30 +35,13 @@ impl AgentFile {
         if let Some(tool) = unknown {
             return Err(wrong(key("tools"), format!("there is no `[tools.{tool}]`")));
         }
-        let ModeFile::Enforce = self.mode;
-        let limits = self.limits.into_iter().enumerate().map(|(place, limit)| {
-            let name = format!("{name}.limits.{place}");
-            if limit.requests == 0 {
-                return Err(wrong(
-                    format!("agents.{name}"),
-                    "a limit of nothing is better said by leaving the tool out",
-                ));
-            }
-            Ok(LimitRule {
-                name,
-                agent: agent.clone(),
-                per: limit.per.into(),
-                requests: limit.requests,
-                window: limit.window.0,
-            })
-        });
         let chain = ChainRule {
             max_calls: self.chain.max_calls,
             max_repeats: self.chain.max_repeats,
             max_concurrent: self.chain.max_concurrent,
         };
         Ok(Agent {
-            limits: limits.collect::<Result<_, _>>()?,
+            limits: limits(self.limits, &agent)?,
             name: agent,
             identify,
             open_tasks,
@@ -68,10 +51,29 @@ impl AgentFile {
                 .iter()
                 .map(|group| named("groups", group).map(|group| group.to_string()))
                 .collect::<Result<_, _>>()?,
+            mode: self.mode,
             intent: self.intent,
             chain,
         })
     }
+}
+
+fn limits(files: Vec<LimitFile>, agent: &AgentName) -> Result<Vec<LimitRule>, ConfigError> {
+    let mut kinds = BTreeSet::new();
+    let rule = |(place, limit): (usize, LimitFile)| {
+        let name = format!("{agent}.limits.{place}");
+        if limit.requests == 0 {
+            return Err(wrong(format!("agents.{name}"), "a limit of nothing is better said by leaving the tool out"));
+        }
+        // Two of them would count in the same window.
+        if !kinds.insert((limit.per, limit.window.0)) {
+            let why = "there is a limit with this `per` and `window` already; keep the smaller of the two";
+            return Err(wrong(format!("agents.{name}"), why));
+        }
+        let LimitFile { per, requests, window } = limit;
+        Ok(LimitRule { name, agent: agent.clone(), per: per.into(), requests, window: window.0 })
+    };
+    files.into_iter().enumerate().map(rule).collect()
 }
 
 impl Rule {

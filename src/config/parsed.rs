@@ -12,7 +12,7 @@ use super::{Bytes, File, IssuerFile, ListenFile, May, SecretFile, SyncFile, else
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
-use crate::model::{AgentName, Tool};
+use crate::model::{AgentName, Mode, Tool};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -150,6 +150,8 @@ pub struct Agent {
     pub tools: BTreeSet<Arc<str>>,
     /// The groups policies know it by.
     pub groups: Vec<String>,
+    /// How its verdicts are acted on.
+    pub mode: Mode,
     /// When it has to declare an intent.
     pub intent: IntentRule,
     /// How often it may call.

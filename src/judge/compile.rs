@@ -28,9 +28,13 @@ pub enum IntentRule {
     Always,
 }
 
+/// Whatever an agent's mode: what a reviewer has stopped is stopped.
+const QUARANTINE: &str = "@id(\"config:quarantine\")\n@code(\"quarantined\")\n@reason(\"a reviewer has stopped this agent\")\n\
+     forbid(principal, action, resource)\nwhen { context.agent.quarantined };\n\n";
+
 /// The rules in Cedar's own syntax. Each has an `@id` that begins with `config:`.
 pub fn compile(agents: &[AgentRules]) -> String {
-    let mut text = String::new();
+    let mut text = String::from(QUARANTINE);
     for rules in agents {
         let agent = &rules.agent;
         let unless_read = match rules.intent {

@@ -6,20 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
-    PrincipalConstraint, Request, ResourceConstraint, Response, Schema,
+    ActionConstraint, Entities, Entity, EntityId, EntityTypeName, EntityUid, PrincipalConstraint, Request,
+    ResourceConstraint, Schema,
 };
 use quick_cache::sync::Cache;
 
 use super::by_default;
-use super::mention::Mentions;
-use super::policy::{self, PolicyError, Rule, Source, longest_ttl};
+use super::policy::{self, PolicyError, Rule, Source};
 use super::schema::{self, ActionShape};
+use super::subset::{Outcome, Subset};
 use super::view::View;
-use crate::model::{AgentName, Call, Code, Decision as Kind, Digest, Facts, Finding};
+use crate::model::{AgentName, Ask, Call, Code, Digest, Facts, Finding, Mode};
 
 /// Verdicts remembered at a time.
 const REMEMBERED: usize = 16_384;
@@ -36,26 +35,42 @@ pub struct AgentShape {
     pub groups: Vec<String>,
     /// The tools it may call.
     pub tools: BTreeSet<Arc<str>>,
+    /// How its verdicts are acted on.
+    pub mode: Mode,
+}
+
+/// What is asked: may this agent take this action on this resource?
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub agent: &'a AgentName,
+    /// The action's full name.
+    pub action: &'a str,
+    /// The resource, under its tool: `github/octo/hello`.
+    pub resource: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// What a call asks.
+    pub fn of(call: &'a Call) -> Self {
+        Self { agent: &call.caller.agent, action: &call.action.name, resource: &call.action.resource }
+    }
 }
 
 /// Everything that judges, in one version.
 pub struct Policies {
     version: Digest,
     schema_text: String,
-    entries: HashMap<AgentName, HashMap<Arc<str>, Entry>>,
+    agents: HashMap<AgentName, Known>,
+    asking: BTreeMap<String, Ask>,
     remembered: Cache<(usize, Box<[u8]>), Arc<Outcome>>,
     kinds: Kinds,
 }
 
-/// What was decided, and by which rules.
-#[derive(Debug, Eq, PartialEq)]
-pub struct Outcome {
-    /// The rules that determined it.
-    pub rules: Arc<[String]>,
-    /// Why not; empty if it is permitted.
-    pub findings: Arc<[Finding]>,
-    /// The narrowest `@ttl` of the rules that permit it.
-    pub ttl: Duration,
+/// An agent, and what it may ask for.
+struct Known {
+    mode: Mode,
+    entries: HashMap<Arc<str>, Entry>,
 }
 
 /// One pair of an agent and an action.
@@ -66,14 +81,6 @@ struct Entry {
     tool: EntityUid,
     fixed: Entities,
     rules: Arc<Subset>,
-}
-
-/// The rules that can hold for some pairs.
-struct Subset {
-    all: PolicySet,
-    permits: PolicySet,
-    by_id: HashMap<String, Rule>,
-    mentions: Mentions,
 }
 
 struct Kinds {
@@ -105,9 +112,10 @@ impl Policies {
         let kinds = Kinds::new().map_err(|error| own(&error))?;
         let rules = policy::read(sources, &schema)?;
         let mut subsets: HashMap<Vec<usize>, Arc<Subset>> = HashMap::new();
-        let mut entries: HashMap<AgentName, HashMap<Arc<str>, Entry>> = HashMap::new();
+        let mut known: HashMap<AgentName, Known> = HashMap::new();
         let mut number = 0;
         for agent in agents {
+            let mut entries = HashMap::new();
             for action in actions.iter().filter(|action| agent.tools.contains(&action.tool)) {
                 let pair = Pair { kinds: &kinds, agent, action };
                 let holding: Vec<usize> = rules
@@ -128,11 +136,13 @@ impl Policies {
                     }
                 };
                 let entry = pair.entry(number, subset, &action_entities).map_err(|error| own(&error))?;
-                entries.entry(agent.name.clone()).or_default().insert(action.name.clone(), entry);
+                entries.insert(action.name.clone(), entry);
                 number += 1;
             }
+            known.insert(agent.name.clone(), Known { mode: agent.mode, entries });
         }
-        Ok(Self { version, schema_text, entries, remembered: Cache::new(REMEMBERED), kinds })
+        let asking = rules.into_iter().filter_map(|rule| Some((rule.id, rule.ask?))).collect();
+        Ok(Self { version, schema_text, agents: known, asking, remembered: Cache::new(REMEMBERED), kinds })
     }
 
     /// Names all that was loaded.
@@ -145,29 +155,42 @@ impl Policies {
         &self.schema_text
     }
 
+    /// What a rule asks now, if there is such a rule and it asks.
+    pub fn asks(&self, rule: &str) -> Option<&Ask> {
+        self.asking.get(rule)
+    }
+
+    /// Whom the rules ask, each once.
+    pub fn asked(&self) -> BTreeSet<&str> {
+        self.asking.values().map(|ask| ask.who.as_str()).collect()
+    }
+
+    /// How an agent's verdicts are acted on.
+    pub fn mode(&self, agent: &AgentName) -> Mode {
+        self.agents.get(agent).map_or(Mode::Enforce, |known| known.mode)
+    }
+
     /// Decides by the rules that can hold, or remembers having decided the same.
-    pub fn decide(&self, call: &Call, facts: &Facts) -> Arc<Outcome> {
-        let Some(entry) = self.entries.get(&call.caller.agent).and_then(|actions| actions.get(&call.action.name))
-        else {
+    pub fn decide(&self, question: &Question<'_>, facts: &Facts) -> Arc<Outcome> {
+        let Some(entry) = self.agents.get(question.agent).and_then(|known| known.entries.get(question.action)) else {
             return Arc::new(Outcome::no(vec![by_default()]));
         };
-        let view = View::new(&entry.rules.mentions, call, facts);
+        let view = View::new(&entry.rules.mentions, question, facts);
         let key = view.key();
         if key.len() > LONGEST_KEY {
-            return Arc::new(self.evaluate(entry, call, &view));
+            return Arc::new(self.evaluate(entry, question, &view, facts));
         }
         let key = (entry.number, key);
         if let Some(outcome) = self.remembered.get(&key) {
             return outcome;
         }
-        let outcome = Arc::new(self.evaluate(entry, call, &view));
+        let outcome = Arc::new(self.evaluate(entry, question, &view, facts));
         self.remembered.insert(key, outcome.clone());
         outcome
     }
 
-    fn evaluate(&self, entry: &Entry, call: &Call, view: &View) -> Outcome {
-        let resource =
-            EntityUid::from_type_name_and_id(self.kinds.resource.clone(), EntityId::new(&call.action.resource));
+    fn evaluate(&self, entry: &Entry, question: &Question<'_>, view: &View, facts: &Facts) -> Outcome {
+        let resource = EntityUid::from_type_name_and_id(self.kinds.resource.clone(), EntityId::new(question.resource));
         let prepared = view.context().and_then(|context| {
             let entity = Entity::new_no_attrs(resource.clone(), HashSet::from([entry.tool.clone()]));
             let entities = entry.fixed.clone().add_entities([entity], None).map_err(|error| error.to_string())?;
@@ -176,82 +199,8 @@ impl Policies {
             Ok((request, entities))
         });
         match prepared {
-            Ok((request, entities)) => {
-                let response = Authorizer::new().is_authorized(&request, &entry.rules.all, &entities);
-                let permitted = || {
-                    Authorizer::new().is_authorized(&request, &entry.rules.permits, &entities).decision()
-                        == Decision::Allow
-                };
-                entry.rules.outcome(&response, permitted)
-            }
-            Err(why) => Outcome::no(vec![Finding { rule: "error".to_owned(), code: Code::Denied, reason: Some(why) }]),
-        }
-    }
-}
-
-impl Outcome {
-    fn no(findings: Vec<Finding>) -> Self {
-        let rules = findings.iter().map(|finding| finding.rule.clone()).collect();
-        Self { rules, findings: findings.into(), ttl: Duration::ZERO }
-    }
-}
-
-impl Subset {
-    fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Result<Self, String> {
-        let mut subset = Self {
-            all: PolicySet::new(),
-            permits: PolicySet::new(),
-            by_id: HashMap::new(),
-            mentions: Mentions::none(),
-        };
-        for rule in rules {
-            subset.all.add(rule.policy.clone()).map_err(|error| error.to_string())?;
-            if rule.permits() {
-                subset.permits.add(rule.policy.clone()).map_err(|error| error.to_string())?;
-            }
-            subset.mentions.merge(&rule.mentions);
-            subset.mentions.resource |= !matches!(rule.policy.resource_constraint(), ResourceConstraint::Any);
-            subset.by_id.insert(rule.id.clone(), rule.clone());
-        }
-        Ok(subset)
-    }
-
-    /// Cedar skips a policy that errs, even a `forbid`; here any error is a deny.
-    fn outcome(&self, response: &Response, permitted: impl FnOnce() -> bool) -> Outcome {
-        let diagnostics = response.diagnostics();
-        let errors: BTreeSet<String> = diagnostics
-            .errors()
-            .map(|error| match error {
-                cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
-            })
-            .collect();
-        if !errors.is_empty() {
-            let erred =
-                |rule| Finding { rule, code: Code::Denied, reason: Some("the rule could not be evaluated".to_owned()) };
-            return Outcome::no(errors.into_iter().map(erred).collect());
-        }
-        let determining: BTreeMap<String, &Rule> = diagnostics
-            .reason()
-            .filter_map(|id| self.by_id.get_key_value(&id.to_string()))
-            .map(|(id, rule)| (id.clone(), rule))
-            .collect();
-        match response.decision() {
-            Decision::Allow => Outcome {
-                ttl: determining.values().filter_map(|rule| rule.ttl).min().unwrap_or(longest_ttl()),
-                rules: determining.into_keys().collect(),
-                findings: Arc::new([]),
-            },
-            Decision::Deny => {
-                let mut findings: Vec<Finding> = determining
-                    .into_iter()
-                    .map(|(id, rule)| Finding { rule: id, code: rule.code, reason: rule.reason.clone() })
-                    .collect();
-                // Where only limits say no, waiting must help: it does not if no rule permits the call anyway.
-                if findings.iter().all(|finding| finding.code.decision() == Kind::Throttle) && !permitted() {
-                    findings.push(by_default());
-                }
-                Outcome::no(findings)
-            }
+            Ok((request, entities)) => entry.rules.outcome(&request, &entities, &facts.approval),
+            Err(why) => Outcome::no(vec![Finding::new("error", Code::Denied, Some(&why))]),
         }
     }
 }

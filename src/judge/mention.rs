@@ -42,6 +42,11 @@ impl Mentions {
         };
     }
 
+    /// The rules that were agreed to: what every rule that asks can see.
+    pub fn approval(&mut self) {
+        self.path(&["approval", "rules"]);
+    }
+
     fn path(&mut self, path: &[&str]) {
         match path {
             ["args"] => self.args = None,

@@ -9,12 +9,15 @@ use miette::Diagnostic;
 
 use super::mention::{Mentions, mentions};
 use super::nesting::too_deep;
-use crate::model::Code;
+use crate::model::{Ask, Code, Digest};
 
 /// The longest a credential may live, and how long it may where no rule says.
 pub const fn longest_ttl() -> Duration {
     Duration::from_secs(60)
 }
+
+/// Whom an `@ask` without a name asks: any reviewer who may approve.
+pub const ANYBODY: &str = "anybody";
 
 /// Bytes of a line that are still shown with what is wrong in it.
 const LONGEST_SHOWN: usize = 400;
@@ -41,6 +44,12 @@ pub struct Rule {
     pub code: Code,
     /// Its `@ttl`. Only a `permit` has one.
     pub ttl: Option<Duration>,
+    /// Its `@ask`, with the digest of all it says. Only a `forbid` asks.
+    pub ask: Option<Ask>,
+    /// Its `@shadow`: it never decides, and what it would have decided is recorded.
+    pub shadow: bool,
+    /// Its `@opaque`: no agent learns of it.
+    pub opaque: bool,
     /// What its conditions can see.
     pub mentions: Mentions,
 }
@@ -115,10 +124,21 @@ fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, Po
     let permits = policy.effect() == Effect::Permit;
     let id = policy.annotation("id").map_or_else(|| format!("{}:{}", source.name, place + 1), str::to_owned);
     let wrong = |why: String| plain(source, format!("in the rule `{id}`: {why}"));
-    let (mut reason, mut code, mut ttl) = (None, Code::Denied, None);
+    let flag = |name: &str, value: &str| match value {
+        "" => Ok(true),
+        _ => Err(wrong(format!("`@{name}` is set by being there; leave `(\"{value}\")` out"))),
+    };
+    let (mut reason, mut code, mut ttl, mut ask) = (None, Code::Denied, None, None);
+    let (mut shadow, mut opaque) = (false, false);
     for (name, value) in policy.annotations() {
         match name {
             "id" => {}
+            "shadow" => shadow = flag(name, value)?,
+            "opaque" if !permits => opaque = flag(name, value)?,
+            "ask" if !permits => {
+                let who = if value.is_empty() { ANYBODY } else { value };
+                ask = Some(Ask { who: who.to_owned(), rule: content(policy) });
+            }
             "reason" => reason = Some(value.to_owned()),
             "code" if !permits => {
                 code = Code::from_name(value).filter(|code| Code::FOR_RULES.contains(code)).ok_or_else(|| {
@@ -131,17 +151,34 @@ fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, Po
                 ttl = Some(duration(value).ok_or_else(why)?);
             }
             "code" => return Err(wrong("`@code` says which kind of no a `forbid` is; a `permit` has none".to_owned())),
+            "ask" => return Err(wrong("`@ask` turns a `forbid` into a question; a `permit` asks nobody".to_owned())),
+            "opaque" => return Err(wrong("`@opaque` hides why not; a `permit` says no to nobody".to_owned())),
             "ttl" => return Err(wrong("`@ttl` bounds the credential of a `permit`; a `forbid` has none".to_owned())),
             other => {
                 return Err(wrong(format!(
-                    "`@{other}` is not an annotation; there are `@id`, `@reason`, `@code` and `@ttl`"
+                    "`@{other}` is not an annotation; there are `@id`, `@reason`, `@code`, `@ask`, `@ttl`, `@shadow` and `@opaque`"
                 )));
             }
         }
     }
-    let mentions = mentions(policy);
+    if ask.is_some() {
+        if policy.annotation("code").is_some() {
+            return Err(wrong("`@ask` is answered with `needs_approval`; leave `@code` out".to_owned()));
+        }
+        code = Code::NeedsApproval;
+    }
+    let mut mentions = mentions(policy);
+    if ask.is_some() {
+        mentions.approval();
+    }
     let policy = policy.new_id(PolicyId::new(&id));
-    Ok(Rule { policy, id, reason, code, ttl, mentions })
+    Ok(Rule { policy, id, reason, code, ttl, ask, shadow, opaque, mentions })
+}
+
+/// What a policy says, however it is laid out: digest over its syntax tree, annotations included.
+fn content(policy: &Policy) -> Digest {
+    let said = policy.to_json().map_or_else(|_| policy.to_string(), |tree| tree.to_string());
+    Digest::of(said.as_bytes())
 }
 
 /// `20s`, `500ms`, `1m`; more than nothing, and no longer than the longest.
@@ -201,8 +238,11 @@ mod tests {
     #[test]
     fn an_annotation_that_would_do_nothing_is_refused() {
         for (text, word) in [
-            ("@ask(\"ana\") forbid(principal, action, resource);", "`@ask` is not an annotation"),
-            ("@shadow forbid(principal, action, resource);", "`@shadow` is not an annotation"),
+            ("@asks(\"ana\") forbid(principal, action, resource);", "`@asks` is not an annotation"),
+            ("@ask(\"ana\") permit(principal, action, resource);", "a `permit` asks nobody"),
+            ("@ask @code(\"denied\") forbid(principal, action, resource);", "leave `@code` out"),
+            ("@shadow(\"yes\") forbid(principal, action, resource);", "set by being there"),
+            ("@opaque permit(principal, action, resource);", "says no to nobody"),
             ("@code(\"nope\") forbid(principal, action, resource);", "is none of"),
             ("@code(\"too_slow\") forbid(principal, action, resource);", "is none of"),
             ("@code(\"denied\") permit(principal, action, resource);", "a `permit` has none"),

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Context, RestrictedExpression};
 
+use super::Question;
 use super::mention::Mentions;
 use super::vocabulary::{FACTS, Value};
-use crate::model::{Call, Facts};
+use crate::model::Facts;
 
 /// What the rules of one index entry can see of a call, read once.
 pub struct View {
@@ -17,7 +18,7 @@ pub struct View {
 
 impl View {
     /// Reads what is mentioned, in the table's order.
-    pub fn new(mentions: &Mentions, call: &Call, facts: &Facts) -> Self {
+    pub fn new(mentions: &Mentions, question: &Question<'_>, facts: &Facts) -> Self {
         let read = |index: &usize| FACTS.get(*index).map(|fact| (*index, (fact.read)(facts)));
         let wanted = |name: &str| mentions.args.as_ref().is_none_or(|args| args.contains(name));
         Self {
@@ -28,7 +29,7 @@ impl View {
                 .filter(|(name, _)| wanted(name))
                 .map(|(name, value)| (name.to_string(), value.into()))
                 .collect(),
-            resource: mentions.resource.then(|| call.action.resource.clone()),
+            resource: mentions.resource.then(|| question.resource.to_owned()),
         }
     }
 

@@ -79,7 +79,7 @@ fn set<'a>(items: impl Iterator<Item = &'a str>) -> Value {
 }
 
 /// Every fact but `args`, whose members the catalog names for each action.
-pub const FACTS: [Fact; 21] = [
+pub const FACTS: [Fact; 25] = [
     fact(
         "intent",
         "declared",
@@ -88,7 +88,7 @@ pub const FACTS: [Fact; 21] = [
         |f| Some(Value::Bool(f.intent.declared)),
     ),
     fact("intent", "source", Kind::Text, "Where the intent came from: `header`, `task` or `none`.", |f| {
-        Some(text(f.intent.source))
+        Some(text(f.intent.source.name()))
     }),
     fact("intent", "matches", Kind::Bool, "The declared action and resource are what the call does.", |f| {
         Some(Value::Bool(f.intent.matches))
@@ -108,7 +108,7 @@ pub const FACTS: [Fact; 21] = [
         "opened_by",
         Kind::Text,
         "`framework` if a proof in `open_tasks` opened it, `self` if the agent did, `nobody` if it is implicit.",
-        |f| Some(text(f.task.opened_by)),
+        |f| Some(text(f.task.opened_by.name())),
     ),
     fact(
         "task",
@@ -127,7 +127,7 @@ pub const FACTS: [Fact; 21] = [
         "kind",
         Kind::Text,
         "The strongest way the caller was proven: `token`, `uid` or `process`.",
-        |f| Some(text(f.workload.kind)),
+        |f| Some(text(&f.workload.kind)),
     ),
     fact(
         "workload",
@@ -136,12 +136,22 @@ pub const FACTS: [Fact; 21] = [
         "1: it holds a string. 2: it runs as a user. 3: it is one known process. One more if several proofs agree.",
         |f| Some(Value::Long(f.workload.strength)),
     ),
+    fact("agent", "quarantined", Kind::Bool, "A reviewer has stopped the agent.", |f| {
+        Some(Value::Bool(f.agent.quarantined))
+    }),
+    fact(
+        "agent",
+        "break_glass",
+        Kind::Bool,
+        "A reviewer has broken the glass for the agent: for some minutes, with a justification, to be reviewed afterwards.",
+        |f| Some(Value::Bool(f.agent.break_glass)),
+    ),
     fact(
         "",
         "labels",
         Kind::Set,
         "What the task has taken in so far: `untrusted`, `private`. A label stays until the task is over.",
-        |f| Some(set(f.labels.iter().copied())),
+        |f| Some(set(f.labels.iter().map(|label| label.name()))),
     ),
     fact("chain", "calls", Kind::Long, "Calls permitted so far in this task.", |f| Some(Value::Long(f.chain.calls))),
     fact(
@@ -160,6 +170,16 @@ pub const FACTS: [Fact; 21] = [
     fact("", "limits", Kind::Set, "Names of the limits that this call would exceed, such as `triage.limits.0`.", |f| {
         Some(set(f.limits.keys().map(String::as_str)))
     }),
+    fact("approval", "present", Kind::Bool, "Somebody has agreed to this call, and to nothing else.", |f| {
+        Some(Value::Bool(!f.approval.is_absent()))
+    }),
+    fact(
+        "approval",
+        "rules",
+        Kind::Set,
+        "The `@ask` rules that were agreed to, if they say the same as they did then. They no longer ask.",
+        |f| Some(set(f.approval.rules.keys().map(String::as_str))),
+    ),
     fact("time", "hour", Kind::Long, "Hour of the day in UTC, 0 to 23.", |f| Some(Value::Long(f.time.hour))),
     fact("time", "weekday", Kind::Long, "Day of the week in UTC, 1 (Monday) to 7 (Sunday).", |f| {
         Some(Value::Long(f.time.weekday))
@@ -168,8 +188,8 @@ pub const FACTS: [Fact; 21] = [
         "",
         "body",
         Kind::Text,
-        "`whole` if there is a body (it was read whole before judgement), `none` if there is not.",
-        |f| Some(text(f.body)),
+        "`whole` if there is a body (it was read whole before judgement), `unread` if it streams, `none` if there is not.",
+        |f| Some(text(&f.body)),
     ),
 ];
 

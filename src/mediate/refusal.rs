@@ -113,7 +113,7 @@ impl Refusal {
         match self {
             Self::Understand(error) => Some(error.to_string()),
             Self::Headers(error) => Some(error.to_string()),
-            Self::Judged(no) => no.first().and_then(|finding| finding.reason.clone()),
+            Self::Judged(no) => no.first().and_then(Finding::shown).and_then(|(_, reason)| reason.map(str::to_owned)),
             Self::Door(_, detail) => Some(detail.clone()),
             Self::Identify(_)
             | Self::Task(_)
@@ -141,7 +141,7 @@ impl Refusal {
 
     /// The rule that speaks for it.
     pub fn rule(&self) -> Option<&str> {
-        self.judged().and_then(No::first).map(|finding| finding.rule.as_str())
+        self.judged().and_then(No::first).and_then(Finding::shown).map(|(rule, _)| rule)
     }
 
     /// What the judgement found, if there was one.

@@ -23,7 +23,7 @@ pub struct LimitRule {
 }
 
 /// What a limit counts apart.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Per {
     /// All calls of the agent together.
     Agent,
@@ -39,13 +39,14 @@ pub enum Per {
 
 /// The windows of every limit. A window holds the times of the calls in it, so that no more than `requests` ever fall
 /// into one, wherever it is laid; it takes eight bytes a call and is forgotten once it is empty.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Limits {
-    rules: BTreeMap<AgentName, Vec<(usize, LimitRule)>>,
     windows: Mutex<Windows>,
 }
 
-type Key = (usize, String);
+/// Whose window, and what is counted in it. A limit whose number changes keeps its windows; one of another kind or length
+/// has its own.
+type Key = (AgentName, Per, Duration, String);
 
 /// The windows, and when each is to be looked at again because it may be empty by then.
 #[derive(Debug, Default)]
@@ -85,24 +86,17 @@ pub struct Taken {
 }
 
 impl Limits {
-    /// With every window empty.
-    pub fn new(rules: Vec<LimitRule>) -> Self {
-        let mut by_agent: BTreeMap<AgentName, Vec<(usize, LimitRule)>> = BTreeMap::new();
-        for (index, rule) in rules.into_iter().enumerate() {
-            by_agent.entry(rule.agent.clone()).or_default().push((index, rule));
-        }
-        Self { rules: by_agent, windows: Mutex::default() }
-    }
-
     /// Takes a place in each window that has one, and tells which have none. All at once, under one lock.
-    pub fn take(&self, call: &Call, now: Timestamp) -> (Vec<Taken>, BTreeMap<String, Exceeded>) {
+    pub fn take(&self, rules: &[LimitRule], call: &Call, now: Timestamp) -> (Vec<Taken>, BTreeMap<String, Exceeded>) {
         let mut taken = Vec::new();
         let mut exceeded = BTreeMap::new();
-        let Some(rules) = self.rules.get(&call.caller.agent) else { return (taken, exceeded) };
+        if rules.is_empty() {
+            return (taken, exceeded);
+        }
         let mut windows = lock(&self.windows);
         let Windows { by_key, due } = &mut *windows;
-        for (index, rule) in rules {
-            let key = (*index, rule.per.key(call));
+        for rule in rules {
+            let key = rule.key(rule.per.key(call));
             let window = by_key.entry(key.clone()).or_insert_with(|| {
                 due.push_back(Due { at: now.after(rule.window), length: rule.window, key: key.clone() });
                 VecDeque::new()
@@ -127,12 +121,11 @@ impl Limits {
     }
 
     /// Takes the places that a call of an earlier run took, as far as they are not free again.
-    pub fn recall(&self, past: &PastCall, now: Timestamp) {
-        let Some(rules) = self.rules.get(&past.agent) else { return };
+    pub fn recall(&self, rules: &[LimitRule], past: &PastCall, now: Timestamp) {
         let mut windows = lock(&self.windows);
         let Windows { by_key, due } = &mut *windows;
-        for (index, rule) in rules.iter().filter(|(_, rule)| past.at.after(rule.window) > now) {
-            let key = (*index, rule.per.past_key(past));
+        for rule in rules.iter().filter(|rule| past.at.after(rule.window) > now) {
+            let key = rule.key(rule.per.past_key(past));
             let window = by_key.entry(key.clone()).or_insert_with(|| {
                 due.push_back(Due { at: now.after(rule.window), length: rule.window, key: key.clone() });
                 VecDeque::new()
@@ -158,6 +151,12 @@ impl Limits {
                 window.remove(index);
             }
         }
+    }
+}
+
+impl LimitRule {
+    fn key(&self, counted: String) -> Key {
+        (self.agent.clone(), self.per, self.window, counted)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an earlier run has seen, taken in again at the start: the places calls took, and what tasks hold because of them.
 
-use super::Memory;
+use super::{Bounds, Memory};
 use crate::model::{AgentName, Digest, Label, TaskId, Timestamp};
 
 /// A call of an earlier run.
@@ -26,8 +26,8 @@ pub struct PastCall {
 
 impl Memory {
     /// Takes in a call of an earlier run. The earliest comes first.
-    pub fn recall(&self, past: &PastCall, now: Timestamp) {
-        self.limits.recall(past, now);
+    pub fn recall(&self, past: &PastCall, bounds: &Bounds, now: Timestamp) {
+        self.limits.recall(bounds.limits_of(&past.agent), past, now);
         self.tasks.recall(past, now);
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::under_way::Over;
 use super::{PastCall, Place, lock};
 use crate::model::{
     AgentName, Call, Caller, ChainFacts, Digest, Ending, Label, OpenedBy, Task, TaskFacts, TaskId, Timestamp,
@@ -37,11 +38,11 @@ struct Index {
 struct Live {
     task: Arc<Task>,
     state: Mutex<State>,
-    over: watch::Sender<Option<Ending>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    over: bool,
     calls: u64,
     claimed: u64,
     under_way: u64,
@@ -64,7 +65,7 @@ pub struct Snapshot {
     /// For the facts.
     pub chain: ChainFacts,
     /// For the facts.
-    pub labels: BTreeSet<&'static str>,
+    pub labels: BTreeSet<Label>,
     /// Calls made or claimed.
     pub claimed_calls: u64,
     /// The same call, made or claimed.
@@ -75,13 +76,16 @@ pub struct Snapshot {
 
 impl Tasks {
     /// Remembers a task under the digest of its token, and forgets those that have expired.
-    pub fn open(&self, task: Task, token: Digest, now: Timestamp) {
+    /// Gives the latter.
+    pub fn open(&self, task: Task, token: Digest, now: Timestamp) -> Vec<TaskId> {
+        let mut expired = Vec::new();
         let mut index = lock(&self.index);
         while let Some(entry) = index.by_expiry.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, id), token) = entry.remove_entry();
             index.by_token.remove(&token);
             if let Some(live) = index.by_id.remove(&id) {
-                live.over.send_replace(Some(Ending::Revoked));
+                lock(&live.state).over = true;
+                expired.push(id);
             }
         }
         index.by_token.insert(token, task.id);
@@ -89,6 +93,7 @@ impl Tasks {
             index.by_expiry.insert((end, task.id), token);
         }
         index.by_id.insert(task.id, Live::new(task));
+        expired
     }
 
     /// Counts a call of an earlier run in, if its task is not over, and puts on it, and on what its agent does outside of
@@ -115,14 +120,14 @@ impl Tasks {
         }
     }
 
-    /// Ends a task; its calls under way are told.
+    /// Ends a task: no call is counted into it any more.
     pub fn close(&self, id: TaskId) -> Option<Arc<Task>> {
         let mut index = lock(&self.index);
         let live = index.by_id.remove(&id)?;
         if let Some(token) = live.task.expires_at.and_then(|end| index.by_expiry.remove(&(end, id))) {
             index.by_token.remove(&token);
         }
-        live.over.send_replace(Some(Ending::Revoked));
+        lock(&live.state).over = true;
         Some(live.task.clone())
     }
 
@@ -132,15 +137,6 @@ impl Tasks {
         let Some(live) = index.by_id.get(&id).cloned() else { return true };
         let implicit = index.implicit(&live.task.agent, live.task.opened_at);
         live.labels(&implicit).contains(&Label::Untrusted)
-    }
-
-    /// Ends every task and cuts every call: the sidecar stops.
-    pub fn stop(&self) {
-        let index = lock(&self.index);
-        #[expect(clippy::iter_over_hash_type, reason = "every task is told the same")]
-        for live in index.by_id.values() {
-            live.over.send_replace(Some(Ending::Shutdown));
-        }
     }
 
     /// The task of this id.
@@ -205,11 +201,11 @@ impl Index {
 impl Live {
     fn new(task: Task) -> Arc<Self> {
         let state = State { granted: vec![0; task.grant.len()], ..State::default() };
-        Arc::new(Self { task: Arc::new(task), state: Mutex::new(state), over: watch::Sender::new(None) })
+        Arc::new(Self { task: Arc::new(task), state: Mutex::new(state) })
     }
 
     fn is_open(&self, now: Timestamp) -> bool {
-        self.over.borrow().is_none() && self.task.expires_at.is_none_or(|end| now < end)
+        !lock(&self.state).over && self.task.expires_at.is_none_or(|end| now < end)
     }
 
     /// What it holds. What an agent opens for itself holds all that the agent holds, whenever it took it in.
@@ -236,7 +232,7 @@ impl Live {
         let snapshot = Snapshot {
             task: TaskFacts {
                 present: task.opened_by != OpenedBy::Nobody,
-                opened_by: task.opened_by.name(),
+                opened_by: task.opened_by,
                 declared: grant.is_some(),
                 depth: i64::from(task.depth),
                 age_s: seconds(call.received_at.since(task.opened_at)),
@@ -248,7 +244,7 @@ impl Live {
                 concurrent: count(state.under_way),
                 actions: state.actions.clone(),
             },
-            labels: labels.iter().map(|label| label.name()).collect(),
+            labels: labels.clone(),
             claimed_calls: state.calls.saturating_add(state.claimed),
             claimed_repeats: repeats.spent.saturating_add(repeats.claimed),
             claimed_concurrent: state.under_way.saturating_add(state.claimed),
@@ -288,7 +284,7 @@ impl Claim {
     }
 
     /// The call is made.
-    pub fn spend(&mut self, place: Option<Place>) -> Slot {
+    pub fn spend(&mut self, place: Option<Place>, over: Over) -> Slot {
         let mut state = lock(&self.live.state);
         self.open = false;
         state.claimed = state.claimed.saturating_sub(1);
@@ -299,13 +295,12 @@ impl Claim {
             repeats.claimed = repeats.claimed.saturating_sub(1);
             repeats.spent = repeats.spent.saturating_add(1);
         }
-        drop(state);
-        Slot {
-            over: self.live.over.subscribe(),
-            live: self.live.clone(),
-            implicit: self.implicit.clone(),
-            _place: place,
+        // It is in the list of what is cut with the task before this is looked at, so one of the two finds it.
+        if state.over {
+            over.cut();
         }
+        drop(state);
+        Slot { over, live: self.live.clone(), implicit: self.implicit.clone(), _place: place }
     }
 }
 
@@ -333,7 +328,7 @@ impl Drop for Claim {
 pub struct Slot {
     live: Arc<Live>,
     implicit: Arc<Live>,
-    over: watch::Receiver<Option<Ending>>,
+    over: Over,
     _place: Option<Place>,
 }
 
@@ -352,7 +347,7 @@ impl Slot {
 
     /// A watch that tells by which ending the call is cut, once it is.
     pub fn over(&self) -> watch::Receiver<Option<Ending>> {
-        self.over.clone()
+        self.over.line()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a call was refused, as an agent and a record read it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Code {
@@ -11,6 +13,10 @@ pub enum Code {
     CallerUnproven,
     /// A rule says no, or none says yes.
     Denied,
+    /// A reviewer has stopped the agent.
+    Quarantined,
+    /// Somebody has to agree first.
+    NeedsApproval,
     /// The upstream's address is one this tool may not reach.
     EgressBlocked,
     /// The first segment of the path names no tool of this agent.
@@ -57,23 +63,30 @@ pub enum Code {
     Abandoned,
 }
 
-/// The kind of a "no".
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// A verdict's kind. What is further down wins over what is above it; `unavailable` is nobody's verdict.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// Asking again will not help.
-    Deny,
-    /// Asking again later will.
+    /// It may be made.
+    Allow,
+    /// It may once somebody agrees.
+    Ask,
+    /// Asking again later will help.
     Throttle,
+    /// Asking again will not.
+    Deny,
     /// Nobody decided: something that is needed is away.
     Unavailable,
 }
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::RequestUnclear,
         Self::CallerUnproven,
         Self::Denied,
+        Self::Quarantined,
+        Self::NeedsApproval,
         Self::EgressBlocked,
         Self::ToolUnknown,
         Self::ActionUnknown,
@@ -99,8 +112,14 @@ impl Code {
     ];
 
     /// The codes a rule may carry as `@code("…")`.
-    pub const FOR_RULES: [Self; 5] =
-        [Self::Denied, Self::IntentMissing, Self::IntentMismatch, Self::LimitReached, Self::ChainLimitReached];
+    pub const FOR_RULES: [Self; 6] = [
+        Self::Denied,
+        Self::Quarantined,
+        Self::IntentMissing,
+        Self::IntentMismatch,
+        Self::LimitReached,
+        Self::ChainLimitReached,
+    ];
 
     /// As answers, records and policies spell it.
     pub const fn name(self) -> &'static str {
@@ -125,6 +144,7 @@ impl Code {
     /// Whether this is a no, a not yet, or nobody's decision.
     pub const fn decision(self) -> Decision {
         match self {
+            Self::NeedsApproval => Decision::Ask,
             Self::LimitReached | Self::ChainLimitReached => Decision::Throttle,
             Self::UpstreamFailed
             | Self::UpstreamTimeout
@@ -137,6 +157,7 @@ impl Code {
             Self::RequestUnclear
             | Self::CallerUnproven
             | Self::Denied
+            | Self::Quarantined
             | Self::EgressBlocked
             | Self::ToolUnknown
             | Self::ActionUnknown
@@ -177,6 +198,18 @@ impl Code {
                 403,
                 "a rule says no, or none says yes",
                 "Ask whoever writes the policies; `rule` names the rule. Sending the same call again gives the same answer.",
+            ),
+            Self::Quarantined => (
+                "quarantined",
+                403,
+                "a reviewer has stopped this agent",
+                "Nothing an agent can do: a reviewer looks at it, and releases it.",
+            ),
+            Self::NeedsApproval => (
+                "needs_approval",
+                428,
+                "somebody has to agree to this call first",
+                "Wait until `approval.url` says so, then POST to it with `/resume` behind it: the very call that was kept is made.",
             ),
             Self::EgressBlocked => (
                 "egress_blocked",
@@ -305,6 +338,8 @@ impl Decision {
     /// As answers and records spell it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Allow => "allow",
+            Self::Ask => "ask",
             Self::Deny => "deny",
             Self::Throttle => "throttle",
             Self::Unavailable => "unavailable",

@@ -1,15 +1,17 @@
 //! All that a judgement may know. What a policy sees of it, and under which names, stands in `docs/facts.md`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Argument;
+use super::{Argument, Digest, IntentSource, Label, OpenedBy};
 
 /// The facts of one call. A verdict depends on nothing else. Serialised, they are what a record tells to everyone; what is
 /// private is left out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Facts {
     /// What was declared, against what is done.
     pub intent: IntentFacts,
@@ -17,28 +19,35 @@ pub struct Facts {
     pub task: TaskFacts,
     /// The workload that does it.
     pub workload: WorkloadFacts,
+    /// What reviewers have said of the agent.
+    #[serde(default, skip_serializing_if = "AgentFacts::is_usual")]
+    pub agent: AgentFacts,
     /// What the task has taken in.
-    pub labels: BTreeSet<&'static str>,
+    pub labels: BTreeSet<Label>,
     /// What came before in this task.
     pub chain: ChainFacts,
     /// The limits that this call would exceed, by name.
     pub limits: BTreeMap<String, Exceeded>,
+    /// What somebody has agreed to for this call.
+    #[serde(default, skip_serializing_if = "ApprovalFacts::is_absent")]
+    pub approval: ApprovalFacts,
     /// When.
     pub time: Time,
-    /// Whether there is a body: `whole` or `none`.
-    pub body: &'static str,
+    /// What comes behind the head: `whole`, `unread` or `none`.
+    pub body: Cow<'static, str>,
     /// The argument values the catalog shows. Private: a record tells them under a commitment.
     #[serde(skip)]
     pub args: BTreeMap<Arc<str>, Argument>,
 }
 
 /// What was declared, against what is done.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct IntentFacts {
     /// An intent was declared, in a header or by the task's grant.
     pub declared: bool,
     /// `header`, `task` or `none`.
-    pub source: &'static str,
+    pub source: IntentSource,
     /// What was declared is what is done.
     pub matches: bool,
     /// A purpose was given.
@@ -46,12 +55,13 @@ pub struct IntentFacts {
 }
 
 /// The task a call is done in.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct TaskFacts {
     /// The call names a task; otherwise it is the agent's implicit one.
     pub present: bool,
     /// `framework`, `self` or `nobody`.
-    pub opened_by: &'static str,
+    pub opened_by: OpenedBy,
     /// The task's grant covers this action on this resource, and its count is not used up.
     pub declared: bool,
     /// How many tasks stand above it.
@@ -64,16 +74,52 @@ pub struct TaskFacts {
 }
 
 /// The workload that calls.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct WorkloadFacts {
     /// The strongest way it was proven: `token`, `uid` or `process`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// How much the proof is worth: 1 can be copied, 2 is a user, 3 is one process; one more if several agree.
     pub strength: i64,
 }
 
+/// What reviewers have said of an agent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentFacts {
+    /// It was stopped.
+    #[serde(default)]
+    pub quarantined: bool,
+    /// The glass is broken for it: for a short while, and with a justification that is recorded.
+    #[serde(default)]
+    pub break_glass: bool,
+}
+
+impl AgentFacts {
+    /// Nothing is said of it.
+    pub const fn is_usual(&self) -> bool {
+        !self.quarantined && !self.break_glass
+    }
+}
+
+/// What somebody has agreed to for a call.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalFacts {
+    /// The rules that had asked, each by the digest of what it said then: a rule that says something else by now asks again.
+    pub rules: BTreeMap<String, Digest>,
+}
+
+impl ApprovalFacts {
+    /// Nobody has agreed to anything.
+    pub fn is_absent(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
 /// What came before in this task.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChainFacts {
     /// Calls permitted so far in this task.
     pub calls: i64,
@@ -86,17 +132,19 @@ pub struct ChainFacts {
 }
 
 /// A limit that is reached.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exceeded {
     /// How much the limit allows.
     pub limit: u64,
     /// Milliseconds until a call fits again, if waiting helps.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
 
 /// When a call is made, in UTC.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Time {
     /// 0 to 23.
     pub hour: i64,

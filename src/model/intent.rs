@@ -1,6 +1,6 @@
 //! What the agent says it wants. Untrusted words.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A declared intent.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
@@ -16,7 +16,7 @@ pub struct Intent {
 }
 
 /// Where a declared intent came from.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentSource {
     /// The `Agent-Intent` header.

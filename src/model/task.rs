@@ -81,12 +81,12 @@ impl OpenedBy {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Label {
-    /// Somebody outside may have written it.
-    Untrusted,
-    /// A system of record vouches for it.
-    Trusted,
     /// It is not for everybody's eyes.
     Private,
+    /// A system of record vouches for it.
+    Trusted,
+    /// Somebody outside may have written it.
+    Untrusted,
 }
 
 impl Label {

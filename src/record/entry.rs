@@ -48,6 +48,14 @@ pub fn encode(record: &Record, salt: &[u8; 32]) -> Result<Encoded, StoreError> {
         Event::Closed(event) => leaf(record, event, private),
         Event::Repeated(event) => leaf(record, event, private),
         Event::Erased(event) => leaf(record, event, private),
+        Event::Asked(event) => leaf(record, event, private),
+        Event::Resolved(event) => leaf(record, event, private),
+        Event::Amended(event) => leaf(record, event, private),
+        Event::Quarantined(event) => leaf(record, event, private),
+        Event::Released(event) => leaf(record, event, private),
+        Event::GlassBroken(event) => leaf(record, event, private),
+        Event::Reviewed(event) => leaf(record, event, private),
+        Event::NotLoaded(event) => leaf(record, event, private),
     }?;
     if entry.len() > MAX_ENTRY {
         return Err(StoreError::TooLong { bytes: entry.len(), most: MAX_ENTRY });

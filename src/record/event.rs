@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{CallId, Digest, Ending, Facts, Revocation, TaskId, Timestamp};
+use super::people::{Amended, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
+use crate::model::{CallId, Digest, Ending, Facts, Revocation, TaskId, Timestamp, Would};
 
 /// One thing that happened.
 ///
@@ -49,6 +50,22 @@ pub enum Event {
     Repeated(Repeated),
     /// Private fields were erased.
     Erased(Erased),
+    /// A call waits for somebody to agree.
+    Asked(Box<Asked>),
+    /// What somebody said to that, or that nobody said anything.
+    Resolved(Resolved),
+    /// A task's grant has become another one.
+    Amended(Amended),
+    /// An agent was stopped.
+    Quarantined(Quarantined),
+    /// It may go on.
+    Released(Released),
+    /// The glass was broken for an agent.
+    GlassBroken(GlassBroken),
+    /// Somebody has looked at what was done while it was.
+    Reviewed(Reviewed),
+    /// What was to be loaded makes no sense, so what was loaded before goes on.
+    NotLoaded(NotLoaded),
 }
 
 impl Event {
@@ -65,6 +82,14 @@ impl Event {
             Self::Closed(_) => "closed",
             Self::Repeated(_) => "repeated",
             Self::Erased(_) => "erased",
+            Self::Asked(_) => "asked",
+            Self::Resolved(_) => "resolved",
+            Self::Amended(_) => "amended",
+            Self::Quarantined(_) => "quarantined",
+            Self::Released(_) => "released",
+            Self::GlassBroken(_) => "glass_broken",
+            Self::Reviewed(_) => "reviewed",
+            Self::NotLoaded(_) => "not_loaded",
         }
     }
 
@@ -76,7 +101,15 @@ impl Event {
             | Self::Minted(_)
             | Self::Opened(_)
             | Self::Closed(_)
-            | Self::Erased(_) => true,
+            | Self::Erased(_)
+            | Self::Asked(_)
+            | Self::Resolved(_)
+            | Self::Amended(_)
+            | Self::Quarantined(_)
+            | Self::Released(_)
+            | Self::GlassBroken(_)
+            | Self::Reviewed(_)
+            | Self::NotLoaded(_) => true,
             Self::Refused(_) | Self::Ended(_) | Self::Settled(_) | Self::Repeated(_) => false,
         }
     }
@@ -126,6 +159,9 @@ pub struct Permitted {
     pub facts: FactsNote,
     /// The rules that permitted it.
     pub rules: Vec<String>,
+    /// What would have been decided, had the agent's mode or a rule's `@shadow` not kept it from being.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Would>,
     /// What was loaded when it was judged.
     pub policies: Digest,
     /// What will be minted.

@@ -116,7 +116,9 @@ pub fn json(status: u16, value: &impl Serialize) -> Response<Full<Bytes>> {
 
 fn retryable(code: Code, retry_after_ms: Option<u64>) -> bool {
     match code.decision() {
-        Decision::Deny => false,
+        Decision::Allow | Decision::Deny => false,
+        // Not the call, but what became of the question.
+        Decision::Ask => true,
         Decision::Throttle => retry_after_ms.is_some(),
         Decision::Unavailable => !matches!(code, Code::IssuerOvergrant),
     }

@@ -120,7 +120,7 @@ fn opener(
     named: Option<&str>,
     now: Timestamp,
 ) -> Result<(AgentName, OpenedBy), Refusal> {
-    let identify = &gateway.mediator.identify;
+    let identify = &gateway.mediator.rulebook.now().identify;
     let wanted = |agent: &AgentName| named.is_none_or(|named| named == agent.as_str());
     let mut opens: Vec<AgentName> = identify
         .agents()
@@ -151,7 +151,7 @@ fn check(gateway: &Gateway, agent: &AgentName, opening: &Opening) -> Result<(), 
     if opening.ttl.is_some_and(|ttl| ttl == 0 || ttl > LONGEST_TTL) {
         return Err(unclear(format!("`ttl` is in seconds, up to {LONGEST_TTL}")));
     }
-    let catalog = &gateway.mediator.catalog;
+    let catalog = &gateway.mediator.rulebook.now().catalog;
     let known = |grant: &&Grant| {
         catalog.tools_of(agent).flat_map(|tool| &tool.actions).any(|action| action.name == grant.action)
     };

@@ -115,6 +115,7 @@ fn every_configuration_that_is_shown_is_one() {
 fn every_field_of_a_record_is_described() {
     let kinds = |name: &str| name != "Record";
     all_described("docs/lineage-format.md", "src/record/event.rs", kinds);
+    all_described("docs/lineage-format.md", "src/record/people.rs", kinds);
 }
 
 /// Files that a page shows: those of the project must stand there in these words, the others are laid out.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use countersign::memory::{ChainRule, LimitRule, Memory, Per, Slot};
 use countersign::model::{Call, Facts, Grant, Task};
 
-use crate::suite::common::nouns;
+use crate::suite::common::nouns::{self, Bounded};
 
 const THREADS: usize = 8;
 const CALLS: i64 = 1_000;
@@ -27,8 +27,8 @@ fn limit(place: usize, per: Per, requests: u64, window_ms: u64) -> LimitRule {
     }
 }
 
-fn memory(limits: Vec<LimitRule>, chain: ChainRule) -> Memory {
-    Memory::new(limits, BTreeMap::from([(nouns::agent("triage"), chain)]))
+fn memory(limits: Vec<LimitRule>, chain: ChainRule) -> Bounded {
+    Bounded::new(limits, BTreeMap::from([(nouns::agent("triage"), chain)]))
 }
 
 /// A task of `triage` that memory knows.
@@ -46,9 +46,9 @@ fn call(task: &Arc<Task>, millis: i64) -> Call {
 }
 
 /// Makes a call if nothing is reached, and otherwise gives back what it took.
-fn admit(memory: &Memory, call: &Call) -> Result<Slot, Box<Facts>> {
+fn admit(memory: &Bounded, call: &Call) -> Result<Slot, Box<Facts>> {
     let (facts, reservation) = memory.reserve(call).unwrap();
-    if facts.limits.is_empty() { Ok(reservation.spend()) } else { Err(Box::new(facts)) }
+    if facts.limits.is_empty() { Ok(reservation.spend(call, facts)) } else { Err(Box::new(facts)) }
 }
 
 /// A thousand calls from eight threads at once; how many of them `make` made, and whatever they keep is kept until all
@@ -108,8 +108,9 @@ fn of_a_thousand_calls_at_once_a_grant_of_ten_declares_ten() {
             task.grant = vec![Grant { action: "github/issues.get".into(), resource: None, max: Some(10) }];
         });
         let made = made_at_once(|_| {
-            let (facts, reservation) = memory.reserve(&call(&task, 0)).unwrap();
-            facts.task.declared.then(|| reservation.spend())
+            let call = call(&task, 0);
+            let (facts, reservation) = memory.reserve(&call).unwrap();
+            facts.task.declared.then(|| reservation.spend(&call, facts))
         });
         assert_eq!(made, 10, "round {round}");
     }
@@ -128,10 +129,11 @@ fn whatever_is_dropped_at_once_is_all_given_back() {
             None
         });
         for number in 0..10 {
-            let (facts, reservation) = memory.reserve(&call(&task, number)).unwrap();
+            let call = call(&task, number);
+            let (facts, reservation) = memory.reserve(&call).unwrap();
             assert!(facts.limits.is_empty() && facts.task.declared, "round {round}, call {number}: {facts:?}");
             assert_eq!((facts.chain.calls, facts.chain.repeats), (number, number), "round {round}");
-            drop(reservation.spend());
+            drop(reservation.spend(&call, facts));
         }
         let over = admit(&memory, &call(&task, 10)).unwrap_err();
         assert_eq!(

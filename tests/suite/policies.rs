@@ -10,7 +10,7 @@ mod yardstick;
 use proptest::prelude::*;
 
 use self::written::{Rule, asked, rule, rules};
-use self::yardstick::{Yardstick, load, told};
+use self::yardstick::{Told, Yardstick, load, told};
 use countersign::judge::vocabulary::FACTS;
 
 fn config() -> ProptestConfig {
@@ -44,7 +44,9 @@ proptest! {
         let mut changed = one.clone();
         for fact in &FACTS {
             let whole = if fact.group.is_empty() { fact.name } else { fact.group };
-            if !text.contains(whole) && !text.contains("context ==") {
+            // A rule that asks sees what was agreed to.
+            let mentioned = text.contains(whole) || (whole == "approval" && text.contains("@ask"));
+            if !mentioned && !text.contains("context ==") {
                 changed.take(whole, &other);
             }
         }
@@ -59,12 +61,38 @@ proptest! {
     #[test]
     fn one_more_forbid_never_turns_a_no_into_a_yes(rules in rules(), more in rule(99), questions in prop::collection::vec(asked(), 1..8)) {
         let mut stricter = rules.clone();
-        stricter.push(Rule { permits: false, ttl: None, ..more });
+        stricter.push(Rule { permits: false, shadow: false, ..more });
         let (before, after) = (load(&[&rules]), load(&[&stricter]));
         for asked in questions {
             let (was, is) = (told(&before, &asked), told(&after, &asked));
             prop_assert!(was.findings.is_empty() || !is.findings.is_empty(), "{:?}", asked);
         }
+    }
+
+    #[test]
+    fn a_rule_in_shadow_never_decides(rules in rules(), questions in prop::collection::vec(asked(), 1..8)) {
+        let without: Vec<Rule> = rules.iter().filter(|rule| !rule.shadow).cloned().collect();
+        let (with, without) = (load(&[&rules]), load(&[&without]));
+        for asked in questions {
+            let decided = Told { would: None, ..told(&with, &asked) };
+            prop_assert_eq!(decided, told(&without, &asked), "{:?}", asked);
+        }
+    }
+
+    #[test]
+    fn what_is_agreed_to_takes_back_a_question_and_nothing_else(rules in rules(), asked in asked()) {
+        let policies = load(&[&rules]);
+        let before = told(&policies, &asked);
+        let mut agreed = asked.clone();
+        let asking = before.findings.iter().filter_map(|finding| Some((finding.rule.clone(), finding.ask.as_ref()?.rule)));
+        agreed.facts.approval.rules.extend(asking);
+        let mentioned: String = rules.iter().map(Rule::text).collect();
+        if mentioned.contains("approval") || mentioned.contains("context ==") {
+            return Ok(());
+        }
+        let after = told(&policies, &agreed);
+        let left: Vec<_> = before.findings.iter().filter(|finding| finding.ask.is_none()).cloned().collect();
+        prop_assert_eq!(after.findings, left);
     }
 
     #[test]

@@ -77,9 +77,19 @@ impl Life {
             Event::Settled(settled) => Self::Settled { settled: settled.revocation.is_settled() },
             Event::Opened(opened) => Self::Opened { until: opened.expires_at },
             Event::Closed(_) => Self::Closed,
-            Event::Loaded(_) | Event::Refused(_) | Event::Minted(_) | Event::Repeated(_) | Event::Erased(_) => {
-                Self::Nothing
-            }
+            Event::Loaded(_)
+            | Event::Refused(_)
+            | Event::Minted(_)
+            | Event::Repeated(_)
+            | Event::Erased(_)
+            | Event::Asked(_)
+            | Event::Resolved(_)
+            | Event::Amended(_)
+            | Event::Quarantined(_)
+            | Event::Released(_)
+            | Event::GlassBroken(_)
+            | Event::Reviewed(_)
+            | Event::NotLoaded(_) => Self::Nothing,
         }
     }
 

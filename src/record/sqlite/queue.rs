@@ -326,7 +326,19 @@ impl std::fmt::Debug for Unclaimed {
 const fn places(event: &Event) -> usize {
     match event {
         Event::Permitted(_) => 2,
-        Event::Loaded(_) | Event::Refused(_) | Event::Opened(_) | Event::Closed(_) | Event::Erased(_) => 1,
+        Event::Loaded(_)
+        | Event::Refused(_)
+        | Event::Opened(_)
+        | Event::Closed(_)
+        | Event::Erased(_)
+        | Event::Asked(_)
+        | Event::Resolved(_)
+        | Event::Amended(_)
+        | Event::Quarantined(_)
+        | Event::Released(_)
+        | Event::GlassBroken(_)
+        | Event::Reviewed(_)
+        | Event::NotLoaded(_) => 1,
         Event::Minted(_) | Event::Ended(_) | Event::Settled(_) | Event::Repeated(_) => 0,
     }
 }

@@ -37,7 +37,15 @@ pub fn stub(record: Record, cause: &StoreError) -> Record {
         | Event::Opened(_)
         | Event::Closed(_)
         | Event::Repeated(_)
-        | Event::Erased(_)) => (whole, BTreeMap::new()),
+        | Event::Erased(_)
+        | Event::Asked(_)
+        | Event::Resolved(_)
+        | Event::Amended(_)
+        | Event::Quarantined(_)
+        | Event::Released(_)
+        | Event::GlassBroken(_)
+        | Event::Reviewed(_)
+        | Event::NotLoaded(_)) => (whole, BTreeMap::new()),
     };
     Record { at, call, task, event, private }
 }
@@ -70,7 +78,15 @@ fn shorter(event: Event) -> Event {
         | Event::Minted(_)
         | Event::Opened(_)
         | Event::Closed(_)
-        | Event::Erased(_)) => whole,
+        | Event::Erased(_)
+        | Event::Asked(_)
+        | Event::Resolved(_)
+        | Event::Amended(_)
+        | Event::Quarantined(_)
+        | Event::Released(_)
+        | Event::GlassBroken(_)
+        | Event::Reviewed(_)
+        | Event::NotLoaded(_)) => whole,
     }
 }
 

@@ -1,13 +1,15 @@
 //! The nouns that tests of single steps are made of: a caller, a task, a tool, a call.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use countersign::memory::{Bounds, ChainRule, LimitRule, Memory, Reservation, TaskOver};
 use countersign::model::{
-    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Intent, OpenedBy, Payload, Proof, Task, TaskId,
-    Timestamp, Tool, Workload,
+    Action, AgentName, ApprovalFacts, Call, CallId, Caller, Content, Digest, Effect, Facts, Intent, OpenedBy, Payload,
+    Proof, Task, TaskId, Timestamp, Tool, Workload,
 };
 use http::{HeaderMap, Method};
 
@@ -93,5 +95,30 @@ pub fn call(caller: &Caller, task: &Arc<Task>, action: &str, resource: &str) -> 
         door: String::new(),
         brought_credential: false,
         received_at: at(0),
+    }
+}
+
+/// A memory, and the bounds of whom it remembers.
+pub struct Bounded {
+    memory: Memory,
+    bounds: Bounds,
+}
+
+impl Bounded {
+    pub fn new(limits: Vec<LimitRule>, chains: BTreeMap<AgentName, ChainRule>) -> Self {
+        Self { memory: Memory::default(), bounds: Bounds::new(limits, chains) }
+    }
+
+    /// With nothing agreed to.
+    pub fn reserve(&self, call: &Call) -> Result<(Facts, Reservation), TaskOver> {
+        self.memory.reserve(call, &self.bounds, ApprovalFacts::default())
+    }
+}
+
+impl Deref for Bounded {
+    type Target = Memory;
+
+    fn deref(&self) -> &Memory {
+        &self.memory
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use countersign::memory::{ChainRule, Memory, Slot};
+use countersign::memory::{ChainRule, Slot};
 use countersign::model::{Content, Ending, Grant, Label, OpenedBy, Task};
 
 use super::{admit, call, memory, opened};
-use crate::suite::common::nouns;
+use crate::suite::common::nouns::{self, Bounded};
 
 fn concurrent(max: u64) -> ChainRule {
     ChainRule { max_concurrent: Some(max), ..ChainRule::default() }
@@ -16,8 +16,8 @@ fn grant(resource: Option<&str>, max: Option<u32>) -> Grant {
     Grant { action: "github/issues.get".into(), resource: resource.map(str::to_owned), max }
 }
 
-fn labels(memory: &Memory, task: &Arc<Task>) -> Vec<&'static str> {
-    memory.reserve(&call(task, 0)).unwrap().0.labels.into_iter().collect()
+fn labels(memory: &Bounded, task: &Arc<Task>) -> Vec<&'static str> {
+    memory.reserve(&call(task, 0)).unwrap().0.labels.into_iter().map(Label::name).collect()
 }
 
 #[test]
@@ -70,7 +70,9 @@ fn beyond_ten_thousand_different_calls_every_new_one_counts_as_a_repeat() {
         call
     };
     for each in 0..10_000 {
-        drop(memory.reserve(&number(each)).unwrap().1.spend());
+        let call = number(each);
+        let (facts, reservation) = memory.reserve(&call).unwrap();
+        drop(reservation.spend(&call, facts));
     }
     assert_eq!(memory.reserve(&number(0)).unwrap().0.chain.repeats, 1);
     assert_eq!(memory.reserve(&number(10_000)).unwrap().0.chain.repeats, 10_000);
@@ -86,15 +88,15 @@ fn a_grant_counts_what_is_made_and_nothing_else() {
         let mut call = call(&task, 0);
         call.action.resource = format!("github/{resource}");
         let (facts, reservation) = memory.reserve(&call).unwrap();
-        (facts.task.declared, reservation)
+        (facts.task.declared, (call, facts, reservation))
     };
     let held = [declared("octo/hello"), declared("octo/hello"), declared("octo/hello")];
     assert_eq!(held.each_ref().map(|(declared, _)| *declared), [true, true, false]);
     drop(held);
     for _ in 0..2 {
-        let (declared, reservation) = declared("octo/hello");
+        let (declared, (call, facts, reservation)) = declared("octo/hello");
         assert!(declared, "what was not made came back");
-        drop(reservation.spend());
+        drop(reservation.spend(&call, facts));
     }
     assert!(!declared("octo/hello").0, "what was made is used, though the call is over");
     assert!(declared("octo/other").0 && !declared("octo/third").0);
@@ -102,9 +104,11 @@ fn a_grant_counts_what_is_made_and_nothing_else() {
     let task = opened(&memory, 2, |task| task.grant = vec![grant(None, Some(1)), grant(Some("octo/hello"), Some(1))]);
     let both: Vec<bool> = (0..3)
         .map(|_| {
-            let (facts, reservation) = memory.reserve(&call(&task, 0)).unwrap();
-            drop(reservation.spend());
-            facts.task.declared
+            let call = call(&task, 0);
+            let (facts, reservation) = memory.reserve(&call).unwrap();
+            let declared = facts.task.declared;
+            drop(reservation.spend(&call, facts));
+            declared
         })
         .collect();
     assert_eq!(both, [true, true, false]);
@@ -122,11 +126,15 @@ fn a_task_is_over_when_it_is_closed_or_expired() {
     assert!(!by_token(&expiring, 1_000) && memory.reserve(&call(&expiring, 1_000)).is_err());
     assert!(memory.find(expiring.id, nouns::at(1_000)).is_none());
 
-    let (slot, held) = (admit(&memory, &call(&closed, 0)).unwrap(), memory.reserve(&call(&closed, 0)).unwrap().1);
+    let (slot, held) = (admit(&memory, &call(&closed, 0)).unwrap(), memory.reserve(&call(&closed, 0)).unwrap());
     assert_eq!(*slot.over().borrow(), None);
     assert_eq!(memory.close(closed.id).unwrap().id, closed.id);
     assert_eq!(*slot.over().borrow(), Some(Ending::Revoked), "a call under way is told");
-    assert_eq!(*held.spend().over().borrow(), Some(Ending::Revoked), "and one that was judged just before");
+    assert_eq!(
+        *held.1.spend(&call(&closed, 0), held.0).over().borrow(),
+        Some(Ending::Revoked),
+        "and one that was judged just before"
+    );
     assert!(!by_token(&closed, 0) && memory.reserve(&call(&closed, 0)).is_err());
     assert!(memory.close(closed.id).is_none());
 }
@@ -179,10 +187,11 @@ fn explicit_and_implicit_tasks_count_apart() {
     assert_eq!((one.opened_by, one.grant.len(), one.expires_at), (OpenedBy::Nobody, 0, None));
     for task in [&one, &explicit] {
         for calls in 0..2 {
-            let (facts, reservation) = memory.reserve(&call(task, 0)).unwrap();
+            let call = call(task, 0);
+            let (facts, reservation) = memory.reserve(&call).unwrap();
             assert_eq!((facts.chain.calls, facts.limits.len()), (calls, 0));
             assert_eq!((facts.task.present, facts.task.declared), (task.id == explicit.id, task.id == explicit.id));
-            drop(reservation.spend());
+            drop(reservation.spend(&call, facts));
         }
         let over = memory.reserve(&call(task, 0)).unwrap().0;
         assert_eq!(over.limits.keys().collect::<Vec<_>>(), ["triage.chain.max_calls"]);

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use countersign::memory::{ChainRule, Memory, Per};
+use countersign::memory::{ChainRule, Per};
 use countersign::model::{Call, Task};
 use proptest::prelude::*;
 
 use super::{admit, call, limit, memory, opened};
-use crate::suite::common::nouns;
+use crate::suite::common::nouns::{self, Bounded};
 
 #[test]
 fn a_window_slides_to_the_millisecond() {
@@ -89,7 +89,7 @@ fn what_is_counted_apart_is_apart() {
 fn another_agents_calls_forget_no_window_that_still_holds_something() {
     let mut theirs = limit(1, Per::Agent, 9, 60_000);
     theirs.agent = nouns::agent("billing");
-    let memory = Memory::new(vec![limit(0, Per::Agent, 2, 1_000), theirs], BTreeMap::new());
+    let memory = Bounded::new(vec![limit(0, Per::Agent, 2, 1_000), theirs], BTreeMap::new());
     let task = opened(&memory, 1, |_| {});
     let mine = Arc::new(nouns::task("billing", 2));
     memory.open((*mine).clone(), nouns::token(&mine), nouns::at(0));
@@ -108,7 +108,7 @@ fn another_agents_calls_forget_no_window_that_still_holds_something() {
 fn another_agent_has_limits_of_its_own() {
     let mut theirs = limit(0, Per::Agent, 1, 60_000);
     (theirs.agent, theirs.name) = (nouns::agent("billing"), "billing.limits.0".to_owned());
-    let memory = Memory::new(vec![limit(0, Per::Agent, 1, 60_000), theirs], BTreeMap::new());
+    let memory = Bounded::new(vec![limit(0, Per::Agent, 1, 60_000), theirs], BTreeMap::new());
     let task = opened(&memory, 1, |_| {});
     let mine = Arc::new(nouns::task("billing", 2));
     memory.open((*mine).clone(), nouns::token(&mine), nouns::at(0));
@@ -148,11 +148,12 @@ proptest! {
         for (gap, permitted) in gaps {
             now += gap;
             made.retain(|at| at + window > now);
-            let (facts, reservation) = memory.reserve(&call(&task, now)).unwrap();
+            let call = call(&task, now);
+            let (facts, reservation) = memory.reserve(&call).unwrap();
             // Neither more than fit, nor fewer.
             prop_assert_eq!(facts.limits.is_empty(), (made.len() as u64) < requests, "at {} after {:?}", now, made);
             if permitted && facts.limits.is_empty() {
-                drop(reservation.spend());
+                drop(reservation.spend(&call, facts));
                 made.push_back(now);
             }
         }

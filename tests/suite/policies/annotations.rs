@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::judge::{AgentRules, IntentRule, Policies, PolicyError, Source, Verdict, compile, judge};
-use countersign::memory::Memory;
+use countersign::judge::{AgentRules, IntentRule, Policies, PolicyError, Question, Source, Verdict, compile, judge};
 use countersign::model::{Call, Code, Digest, Exceeded, Facts};
 
 use super::written::{actions, agents};
-use crate::suite::common::nouns;
+use crate::suite::common::nouns::{self, Bounded};
 
 const PERMIT: &str = "@id(\"yes\") permit(principal, action, resource);";
 const OVERFLOW: &str = "context.chain.calls + 9223372036854775807 > 0";
@@ -24,7 +23,7 @@ fn policies(text: &str) -> Result<Policies, PolicyError> {
 
 /// A call of triage in a task that ends after `left_ms`, which these policies judge on facts that `change` has been at.
 fn verdict(text: &str, left_ms: i64, change: impl FnOnce(&mut Facts)) -> Verdict {
-    let (memory, caller) = (Memory::new(Vec::new(), [].into()), nouns::caller("triage", "token:x"));
+    let (memory, caller) = (Bounded::new(Vec::new(), [].into()), nouns::caller("triage", "token:x"));
     let mut task = nouns::task("triage", 1);
     task.expires_at = Some(nouns::at(left_ms));
     memory.open(task.clone(), nouns::token(&task), nouns::at(0));
@@ -39,7 +38,7 @@ fn no(verdict: Verdict) -> (bool, Vec<(String, Code)>) {
     let (throttled, no) = match verdict {
         Verdict::Throttle(no) => (true, no),
         Verdict::Deny(no) => (false, no),
-        Verdict::Allow(permit) => panic!("permitted by {:?}", permit.rules()),
+        other @ (Verdict::Allow(_) | Verdict::Ask(_)) => panic!("{other:?}"),
     };
     (throttled, no.findings.iter().map(|finding| (finding.rule.clone(), finding.code)).collect())
 }
@@ -173,9 +172,13 @@ fn an_agent_or_action_that_is_not_loaded_is_denied() {
     {
         let task = Arc::new(nouns::task("triage", 1));
         let call = nouns::call(&nouns::caller(agent, "token:x"), &task, action, "x");
-        let memory = Memory::new(Vec::new(), [].into());
+        let memory = Bounded::new(Vec::new(), [].into());
         memory.open(nouns::task("triage", 1), nouns::token(&task), nouns::at(0));
         let (facts, _reservation) = memory.reserve(&call).unwrap();
-        assert_eq!(policies.decide(&call, &facts).findings.first().unwrap().rule, "default", "{agent} {action}");
+        assert_eq!(
+            policies.decide(&Question::of(&call), &facts).findings.first().unwrap().rule,
+            "default",
+            "{agent} {action}"
+        );
     }
 }

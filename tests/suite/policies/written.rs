@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use cedar_policy::Policy;
 use countersign::judge::vocabulary::{FACTS, Kind};
 use countersign::judge::{ActionShape, AgentShape};
 use countersign::model::{
-    Argument, Call, ChainFacts, Effect, Exceeded, Facts, IntentFacts, TaskFacts, Time, WorkloadFacts,
+    AgentFacts, ApprovalFacts, Argument, Call, ChainFacts, Digest, Effect, Exceeded, Facts, IntentFacts, IntentSource,
+    Label, Mode, OpenedBy, TaskFacts, Time, WorkloadFacts,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -123,6 +125,8 @@ pub struct Rule {
     pub code: Option<&'static str>,
     pub reason: Option<&'static str>,
     pub ttl: Option<u64>,
+    pub ask: bool,
+    pub shadow: bool,
     pub scope: String,
     pub conditions: Vec<(bool, String)>,
 }
@@ -134,7 +138,13 @@ impl Rule {
         if let Some(reason) = self.reason {
             let _ = writeln!(text, "@reason(\"{reason}\")");
         }
-        if let Some(code) = self.code.filter(|_| !self.permits) {
+        if self.shadow {
+            text.push_str("@shadow\n");
+        }
+        if self.asks() {
+            text.push_str("@ask(\"ana\")\n");
+        }
+        if let Some(code) = self.code.filter(|_| !self.permits && !self.asks()) {
             let _ = writeln!(text, "@code(\"{code}\")");
         }
         if let Some(ttl) = self.ttl.filter(|_| self.permits) {
@@ -145,6 +155,18 @@ impl Rule {
             let _ = write!(text, "\n{} {{ {condition} }}", if *when { "when" } else { "unless" });
         }
         text + ";\n"
+    }
+}
+
+impl Rule {
+    /// Whether it asks rather than forbids.
+    pub fn asks(&self) -> bool {
+        self.ask && !self.permits
+    }
+
+    /// What a yes is bound to.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.text().parse::<Policy>().unwrap().to_json().unwrap().to_string().as_bytes())
     }
 }
 
@@ -195,15 +217,18 @@ fn condition() -> impl Strategy<Value = String> {
 pub fn rule(number: usize) -> impl Strategy<Value = Rule> {
     let scope = (select(PRINCIPALS.to_vec()), select(ACTION_SCOPES.to_vec()), select(RESOURCE_SCOPES.to_vec()));
     let codes = prop::option::of(select(vec!["denied", "limit_reached", "chain_limit_reached", "intent_missing"]));
-    let marks = (codes, prop::option::of(Just("because")), prop::option::of(1_u64..60));
+    let weighted = prop::bool::weighted;
+    let marks = (codes, prop::option::of(Just("because")), prop::option::of(1_u64..60), weighted(0.3), weighted(0.2));
     let conditions = prop::collection::vec((prop::bool::weighted(0.8), condition()), 0..3);
     (prop::bool::weighted(0.6), marks, scope, conditions).prop_map(
-        move |(permits, (code, reason, ttl), (principal, action, resource), conditions)| Rule {
+        move |(permits, (code, reason, ttl, ask, shadow), (principal, action, resource), conditions)| Rule {
             id: format!("r{number:02}"),
             permits,
             code,
             reason,
             ttl,
+            ask,
+            shadow,
             scope: format!("{principal}, {action}, {resource}"),
             conditions,
         },
@@ -244,6 +269,8 @@ impl Asked {
             "labels" => mine.labels = theirs.labels,
             "chain" => mine.chain = theirs.chain,
             "limits" => mine.limits = theirs.limits,
+            "agent" => mine.agent = theirs.agent,
+            "approval" => mine.approval = theirs.approval,
             "time" => mine.time = theirs.time,
             "body" => mine.body = theirs.body,
             "args" => mine.args = theirs.args,
@@ -270,26 +297,35 @@ pub fn asked() -> impl Strategy<Value = Asked> {
 
 fn facts() -> impl Strategy<Value = Facts> {
     let words = prop::collection::vec(select(WORDS.to_vec()), 5);
+    let rules = prop::collection::btree_map(
+        (0_usize..10).prop_map(|number| format!("r{number:02}")),
+        Just(Digest([7; 32])),
+        0..6,
+    );
     let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 8);
     let sets = prop::collection::vec(subsequence(SETS.to_vec(), 0..=4), 3);
-    (words, numbers, sets, prop::collection::vec(any::<bool>(), 6), args()).prop_map(
-        |(words, numbers, sets, truths, args)| Facts {
+    (words, numbers, sets, prop::collection::vec(any::<bool>(), 8), args(), rules).prop_map(
+        |(words, numbers, sets, truths, args, rules)| Facts {
             intent: IntentFacts {
                 declared: truths[0],
-                source: words[0],
+                source: if words[0] == "header" { IntentSource::Header } else { IntentSource::None },
                 matches: truths[1],
                 purpose_present: truths[2],
             },
             task: TaskFacts {
                 present: truths[3],
-                opened_by: words[1],
+                opened_by: if words[1] == "nobody" { OpenedBy::Nobody } else { OpenedBy::Framework },
                 declared: truths[4],
                 depth: numbers[0],
                 age_s: numbers[1],
                 on_behalf_of: truths[5].then(|| words[2].to_owned()),
             },
-            workload: WorkloadFacts { kind: words[3], strength: numbers[2] },
-            labels: sets[0].iter().copied().collect(),
+            workload: WorkloadFacts { kind: words[3].into(), strength: numbers[2] },
+            agent: AgentFacts { quarantined: truths[6], break_glass: truths[7] },
+            labels: [Label::Untrusted, Label::Private]
+                .into_iter()
+                .filter(|label| sets[0].contains(&label.name()))
+                .collect(),
             chain: ChainFacts {
                 calls: numbers[3],
                 repeats: numbers[4],
@@ -300,8 +336,9 @@ fn facts() -> impl Strategy<Value = Facts> {
                 .iter()
                 .map(|name| ((*name).to_owned(), Exceeded { limit: 1, retry_after_ms: None }))
                 .collect(),
+            approval: ApprovalFacts { rules },
             time: Time { hour: numbers[6], weekday: numbers[7] },
-            body: words[4],
+            body: words[4].into(),
             args,
         },
     )
@@ -327,6 +364,7 @@ pub fn agents() -> Vec<AgentShape> {
         name: nouns::agent(name),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         tools: tools.iter().map(|tool| Arc::from(*tool)).collect::<BTreeSet<_>>(),
+        mode: Mode::Enforce,
     };
     AGENTS.iter().map(shape).collect()
 }

@@ -8,8 +8,8 @@ use cedar_policy::{
     Request, Response, RestrictedExpression, Schema,
 };
 use countersign::judge::vocabulary::{FACTS, Value};
-use countersign::judge::{Policies, Source};
-use countersign::model::{Code, Decision as Kind, Digest, Facts, Finding};
+use countersign::judge::{Policies, Question, Source};
+use countersign::model::{Ask, Code, Decision as Kind, Digest, Facts, Finding, Would};
 
 use super::written::{AGENTS, Asked, RESOURCES, Rule, actions, agents};
 
@@ -33,19 +33,26 @@ pub struct Told {
     pub rules: Vec<String>,
     pub findings: Vec<Finding>,
     pub ttl: Duration,
+    /// What it would be, with the rules in shadow.
+    pub would: Option<Would>,
 }
 
 /// What these policies decide.
 pub fn told(policies: &Policies, asked: &Asked) -> Told {
-    let outcome = policies.decide(&asked.call(), &asked.facts);
-    Told { rules: outcome.rules.to_vec(), findings: outcome.findings.to_vec(), ttl: outcome.ttl }
+    let outcome = policies.decide(&Question::of(&asked.call()), &asked.facts);
+    Told {
+        rules: outcome.rules.to_vec(),
+        findings: outcome.findings.to_vec(),
+        ttl: outcome.ttl,
+        would: outcome.would.clone(),
+    }
 }
 
 /// All rules, unindexed.
 pub struct Yardstick<'a> {
     rules: BTreeMap<&'a str, &'a Rule>,
-    all: PolicySet,
-    permits: PolicySet,
+    /// Without the rules in shadow, and with them: all, and those that permit.
+    sets: [(PolicySet, PolicySet); 2],
     schema: Schema,
     world: Entities,
 }
@@ -62,8 +69,10 @@ impl<'a> Yardstick<'a> {
         let schema: Schema = schema.parse().unwrap();
         Self {
             rules: rules.iter().map(|rule| (rule.id.as_str(), rule)).collect(),
-            all: set(&|_| true),
-            permits: set(&|rule| rule.permits),
+            sets: [false, true].map(|shadow| {
+                let counts = |rule: &&Rule| shadow || !rule.shadow;
+                (set(&counts), set(&|rule| counts(rule) && rule.permits))
+            }),
             world: world(&schema),
             schema,
         }
@@ -71,38 +80,66 @@ impl<'a> Yardstick<'a> {
 
     /// What must come out, to the letter.
     pub fn outcome(&self, asked: &Asked) -> Told {
+        let [decided, shadow] = self.sets.each_ref().map(|sets| self.under(sets, asked));
+        let would =
+            (verdict(&shadow) != verdict(&decided)).then(|| Would { decision: verdict(&shadow), rules: shadow.rules });
+        Told { would, ..decided }
+    }
+
+    fn under(&self, (all, permits): &(PolicySet, PolicySet), asked: &Asked) -> Told {
         let (tool, _) = asked.action.split_once('/').unwrap();
         let resource = uid("Resource", &format!("{tool}/{}", asked.resource));
         let (principal, action) = (uid("Agent", asked.agent), uid("Action", asked.action));
         // With the schema: facts that are not of the types that policies were checked against are an error here.
         let request = Request::new(principal, action, resource, context(&asked.facts), Some(&self.schema)).unwrap();
         let answer = |set: &PolicySet| Authorizer::new().is_authorized(&request, set, &self.world);
-        let response = answer(&self.all);
+        let response = answer(all);
         let errors = errors(&response);
         if !errors.is_empty() {
-            let reason = || Some("the rule could not be evaluated".to_owned());
-            return no(errors.into_iter().map(|rule| Finding { rule, code: Code::Denied, reason: reason() }).collect());
+            let reason = || Some("the rule could not be evaluated");
+            return no(errors.into_iter().map(|rule| Finding::new(rule, Code::Denied, reason())).collect());
         }
         let ids: BTreeSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
         let rules = || ids.iter().map(|id| self.rules[id.as_str()]);
         if response.decision() == Decision::Allow {
-            let seconds = rules().filter_map(|rule| rule.ttl).min().unwrap_or(60);
-            return Told { rules: ids.into_iter().collect(), findings: Vec::new(), ttl: Duration::from_secs(seconds) };
+            return self.yes(&response);
         }
+        let agreed = &asked.facts.approval.rules;
         let mut findings: Vec<Finding> = rules()
+            .filter(|rule| !(rule.asks() && agreed.contains_key(&rule.id)))
             .map(|rule| Finding {
                 rule: rule.id.clone(),
-                code: rule.code.map_or(Code::Denied, |code| Code::from_name(code).unwrap()),
+                code: if rule.asks() {
+                    Code::NeedsApproval
+                } else {
+                    rule.code.map_or(Code::Denied, |code| Code::from_name(code).unwrap())
+                },
                 reason: rule.reason.map(str::to_owned),
+                ask: rule.asks().then(|| Ask { who: "ana".to_owned(), rule: rule.digest() }),
+                opaque: false,
             })
             .collect();
-        let waiting_might_help = findings.iter().all(|finding| finding.code.decision() == Kind::Throttle);
-        if waiting_might_help && answer(&self.permits).decision() == Decision::Deny {
-            let reason = Some("no rule permits this".to_owned());
-            findings.push(Finding { rule: "default".to_owned(), code: Code::Denied, reason });
+        if findings.iter().all(|finding| finding.code.decision() != Kind::Deny) {
+            let permitted = answer(permits);
+            if permitted.decision() == Decision::Deny {
+                findings.push(Finding::new("default", Code::Denied, Some("no rule permits this")));
+            } else if findings.is_empty() {
+                return self.yes(&permitted);
+            }
         }
         no(findings)
     }
+
+    fn yes(&self, response: &Response) -> Told {
+        let ids: BTreeSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+        let seconds = ids.iter().filter_map(|id| self.rules[id.as_str()].ttl).min().unwrap_or(60);
+        let ttl = Duration::from_secs(seconds);
+        Told { rules: ids.into_iter().collect(), findings: Vec::new(), ttl, would: None }
+    }
+}
+
+fn verdict(told: &Told) -> Kind {
+    told.findings.iter().map(|finding| finding.code.decision()).max().unwrap_or(Kind::Allow)
 }
 
 fn errors(response: &Response) -> BTreeSet<String> {
@@ -113,7 +150,12 @@ fn errors(response: &Response) -> BTreeSet<String> {
 }
 
 fn no(findings: Vec<Finding>) -> Told {
-    Told { rules: findings.iter().map(|finding| finding.rule.clone()).collect(), findings, ttl: Duration::ZERO }
+    Told {
+        rules: findings.iter().map(|finding| finding.rule.clone()).collect(),
+        findings,
+        ttl: Duration::ZERO,
+        would: None,
+    }
 }
 
 fn uid(kind: &str, id: &str) -> EntityUid {
