@@ -2,9 +2,11 @@
 
 mod checkpoints;
 mod conceal;
+mod desk;
 mod doors;
 mod keys;
 mod load;
+mod post;
 mod recall;
 mod secrets;
 mod tls;
@@ -68,6 +70,11 @@ pub enum StartError {
     /// A policy makes no sense.
     #[error(transparent)]
     Policy(#[from] crate::judge::PolicyError),
+    /// A rule asks somebody who is not there.
+    #[error(
+        "a rule has `@ask(\"{0}\")`, and no reviewer may answer: give one `may = [\"approve\"]`, and this as its name or among its `roles`"
+    )]
+    Unanswerable(String),
     /// A secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -174,6 +181,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let reader = record::Reader::open(&config.lineage.path)?;
     let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
     recall::recall(&reader, &memory, &rulebook, &agents, clock.now())?;
+    desk::recall(&reader, &memory, &rail)?;
     drop(reader);
     let (mut by_name, rings) = configured_issuers(config, &environment, clock.now())?;
     by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
@@ -191,7 +199,8 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
         reaper: reaper.clone(),
         metrics,
     };
-    let inside = doors::Inside { connections, rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream };
+    let webhook = desk::place(&config.approvals, &environment)?;
+    let inside = doors::Inside { connections, rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
     let doors = doors::open(config, &walk, inside)?;
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })
 }

@@ -135,6 +135,7 @@ impl From<StartError> for Failure {
             | StartError::Catalog { .. }
             | StartError::Policy(_)
             | StartError::Secret(_)
+            | StartError::Unanswerable(_)
             | StartError::Conceal(ConcealError::NotHandedOver)
             | StartError::File { .. } => Self::Usage(error.to_string()),
             StartError::Conceal(ConcealError::Kernel { .. })

@@ -3,6 +3,7 @@
 mod agent;
 mod elsewhere;
 mod parsed;
+mod people;
 mod size;
 mod tool;
 
@@ -11,10 +12,11 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use self::elsewhere::webhook;
 pub use self::parsed::{
-    Agent, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Reviewer, Rule, SecretFrom,
-    ToolConfig,
+    Agent, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom, ToolConfig,
 };
+pub use self::people::{Approvals, Reviewer};
 pub use self::size::{Bytes, Span};
 
 /// The whole file.
@@ -29,6 +31,8 @@ pub struct File {
     lineage: LineageFile,
     #[serde(default)]
     policies: PoliciesFile,
+    #[serde(default)]
+    approvals: ApprovalsFile,
     #[serde(default)]
     reviewers: BTreeMap<String, ReviewerFile>,
     #[serde(default)]
@@ -141,20 +145,66 @@ impl Default for PoliciesFile {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ApprovalsFile {
+    notify: Option<NotifyFile>,
+    ask: AskFile,
+    hold_s: u64,
+    max_per_hour: usize,
+    wait: Span,
+    valid: Span,
+}
+
+impl Default for ApprovalsFile {
+    fn default() -> Self {
+        Self {
+            notify: None,
+            ask: AskFile::Return,
+            hold_s: 60,
+            max_per_hour: 12,
+            wait: Span::seconds(900),
+            valid: Span::seconds(300),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotifyFile {
+    webhook: SecretFile,
+}
+
+/// What a call does that waits for an answer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AskFile {
+    /// It is refused, and the agent comes back.
+    Return,
+    /// It is held for a while, and then refused.
+    Hold,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReviewerFile {
     token: SecretFile,
     may: Vec<May>,
+    #[serde(default)]
+    roles: Vec<String>,
 }
 
 /// What a reviewer may do.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum May {
     /// Look at calls and their records.
     Read,
     /// Erase what is private in them.
     Erase,
+    /// Agree to calls, or not.
+    Approve,
+    /// Break the glass for an agent, and review what was done then.
+    BreakGlass,
 }
 
 /// Where a secret comes from; never the secret itself.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use self::compile::{AgentRules, IntentRule, compile};
 pub use self::index::{AgentShape, Policies, Question};
-pub use self::policy::{ANYBODY, PolicyError, Source, longest_ttl};
+pub use self::policy::{PolicyError, Source, longest_ttl};
 pub use self::schema::{ActionShape, schema};
 pub use self::subset::Outcome;
 use crate::memory::{Reservation, Slot};

@@ -3,6 +3,8 @@
 //! Each step consumes what the step before it produced, so the order is held by types and not by comments:
 //! `Incoming` → `Call` → (`Facts`, `Reservation`) → `Permit` → `Recorded` → `Lease` → `Leased`.
 
+mod answer;
+mod ask;
 mod body;
 mod hangup;
 mod refusal;
@@ -12,6 +14,8 @@ use std::sync::Arc;
 
 use http::Response;
 
+pub use self::answer::{NotGiven, Said};
+pub use self::ask::Question;
 pub use self::body::whole;
 pub use self::hangup::{Hangup, Waiting, line};
 pub use self::refusal::{Refusal, Refused};
@@ -20,8 +24,8 @@ use crate::forward::{Behind, Upstream, forward, keep_what_passes};
 use crate::judge::{Verdict, judge};
 use crate::memory::Memory;
 use crate::mint::{Issuers, mint};
-use crate::model::{ApprovalFacts, Digest, Incoming};
-use crate::record::{Known, Rail, Recorded, Unavailable};
+use crate::model::{Digest, Incoming};
+use crate::record::{Known, Rail, Recorded};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
 use crate::understand::{aim, understand};
@@ -62,6 +66,11 @@ impl Mediator {
             Ok(recorded) => recorded,
             Err(refusal) => return Err(self.refuse(refusal, known)),
         };
+        self.finish(recorded, hangup).await
+    }
+
+    /// Carries a permitted call out, and counts and logs it if it fails.
+    async fn finish(&self, recorded: Recorded, hangup: Hangup) -> Result<Answer, Refused> {
         let (call, task) = (recorded.call().id, recorded.call().task.id);
         let answer = self.carry_out(recorded, hangup).await;
         self.metrics.permitted(answer.as_ref().err().map(Refusal::code));
@@ -78,8 +87,7 @@ impl Mediator {
         let terse = known.task_id().is_some_and(|task| self.memory.is_untrusted(task));
         tracing::info!(call.id = %known.id(), code = %code, %why, "a call was refused");
         self.metrics.refused(code);
-        // A verdict that came too late is taken back by the store, which alone knows whether it stands there already.
-        if !matches!(why, Refusal::Record(Unavailable::Late(_))) {
+        if !why.is_recorded() {
             self.rail.note(known.refused(code, why.judged(), &why.to_string(), self.rail.now()));
         }
         Refused { why, terse }
@@ -105,11 +113,20 @@ impl Mediator {
         let mut call = understand(incoming, caller, task, aim)?;
         keep_what_passes(&mut call)?;
         known.call(&call);
-        let (facts, reservation) = self.memory.reserve(&call, &rulebook.bounds, ApprovalFacts::default())?;
-        let permit = match judge(&rulebook.policies, call, facts, reservation.keeping(place)) {
-            Verdict::Allow(permit) => *permit,
-            Verdict::Ask(pending) => return Err(Refusal::from(Box::new(pending.no))),
-            Verdict::Throttle(no) | Verdict::Deny(no) => return Err(Refusal::from(no)),
+        let agreed = self.agreed(&call)?;
+        let (facts, reservation) = self.memory.reserve(&call, &rulebook.bounds, agreed)?;
+        let verdict = judge(&rulebook.policies, call, facts, reservation.keeping(place));
+        self.permit(verdict, hangup).await
+    }
+
+    /// From a verdict to one that is written down: allowed at once, or after somebody has agreed.
+    async fn permit(&self, mut verdict: Verdict, hangup: &mut Hangup) -> Result<Recorded, Refusal> {
+        let permit = loop {
+            verdict = match verdict {
+                Verdict::Allow(permit) => break *permit,
+                Verdict::Ask(pending) => self.ask(*pending, hangup).await?,
+                Verdict::Throttle(no) | Verdict::Deny(no) => return Err(Refusal::from(no)),
+            };
         };
         hangup.check()?;
         let plan = self.issuers.plan(&permit, &self.reaper, self.rail.now())?;

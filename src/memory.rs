@@ -1,5 +1,6 @@
 //! What is remembered between calls, and what a call would use of it.
 
+mod desk;
 mod limits;
 mod recall;
 mod room;
@@ -11,13 +12,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+pub use self::desk::{
+    About, Agreed, Answered, Asked, Asking, Desk, DeskRule, Kept, NotAgreed, NotTaken, Reviewing, Shown, Stands,
+    bound_of,
+};
 pub use self::limits::{LimitRule, Per};
 use self::limits::{Limits, Taken};
 pub use self::recall::PastCall;
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
 use self::standing::Standing;
-use self::tasks::{Claim, Tasks};
+use self::tasks::{Claim, Snapshot, Tasks};
 pub use self::tasks::{Slot, TaskOver, fingerprint_of};
 pub use self::under_way::CallUnderWay;
 use self::under_way::UnderWay;
@@ -42,6 +47,7 @@ pub struct ChainRule {
 pub struct Bounds {
     limits: BTreeMap<AgentName, Vec<LimitRule>>,
     chains: BTreeMap<AgentName, ChainRule>,
+    desk: DeskRule,
 }
 
 impl Bounds {
@@ -51,7 +57,17 @@ impl Bounds {
         for rule in limits {
             by_agent.entry(rule.agent.clone()).or_default().push(rule);
         }
-        Self { limits: by_agent, chains }
+        Self { limits: by_agent, chains, desk: DeskRule::default() }
+    }
+
+    /// With questions asked like this.
+    pub fn asking(self, desk: DeskRule) -> Self {
+        Self { desk, ..self }
+    }
+
+    /// How questions are asked.
+    pub fn desk(&self) -> DeskRule {
+        self.desk
     }
 }
 
@@ -62,6 +78,7 @@ pub struct Memory {
     limits: Arc<Limits>,
     standing: Arc<Standing>,
     under_way: Arc<UnderWay>,
+    desk: Arc<Desk>,
     room: Arc<Room>,
 }
 
@@ -74,8 +91,13 @@ impl Default for Memory {
 impl Memory {
     /// With nothing remembered yet, and room for so much at a time.
     pub fn with_room(rule: RoomRule) -> Self {
-        let (tasks, limits, standing, under_way) = Default::default();
-        Self { tasks, limits, standing, under_way, room: Room::new(rule) }
+        let (tasks, limits, standing, under_way, desk) = Default::default();
+        Self { tasks, limits, standing, under_way, desk, room: Room::new(rule) }
+    }
+
+    /// The questions that calls wait for.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
     /// A place for one more call of this agent, held until the call is over.
@@ -166,12 +188,12 @@ impl Memory {
     /// What is taken comes back when the reservation is dropped unspent. A limit that is reached is told under
     /// `limits`, and nothing is taken from it.
     ///
-    /// `approval` is what somebody has agreed to for this call.
+    /// `agreed` is what somebody has agreed to for this call; it comes back, too.
     pub fn reserve(
         &self,
         call: &Call,
         bounds: &Bounds,
-        approval: ApprovalFacts,
+        agreed: Option<Agreed>,
     ) -> Result<(Facts, Reservation), TaskOver> {
         let now = call.received_at;
         let (claim, snapshot) = self.tasks.claim(call)?;
@@ -193,13 +215,13 @@ impl Memory {
             labels: snapshot.labels,
             chain: snapshot.chain,
             limits: exceeded,
-            approval,
-            time: Time { hour: i64::from(now.hour()), weekday: i64::from(now.weekday()) },
+            approval: agreed.as_ref().map(|agreed| agreed.facts().clone()).unwrap_or_default(),
+            time: time(now),
             body: call.content.name().into(),
             args: call.action.arguments.clone(),
         };
         let (limits, standing, under_way) = (self.limits.clone(), self.standing.clone(), self.under_way.clone());
-        Ok((facts, Reservation { claim, taken, limits, standing, under_way, place: None }))
+        Ok((facts, Reservation { claim, taken, limits, standing, under_way, agreed, place: None }))
     }
 }
 
@@ -224,6 +246,10 @@ impl Bounds {
     }
 }
 
+fn time(now: Timestamp) -> Time {
+    Time { hour: i64::from(now.hour()), weekday: i64::from(now.weekday()) }
+}
+
 /// Whether the declared action and resource are what the call does.
 fn matches_intent(call: &Call) -> bool {
     let action = call.intent.action.as_deref();
@@ -241,6 +267,7 @@ pub struct Reservation {
     limits: Arc<Limits>,
     standing: Arc<Standing>,
     under_way: Arc<UnderWay>,
+    agreed: Option<Agreed>,
     place: Option<Place>,
 }
 
@@ -248,12 +275,30 @@ impl Reservation {
     /// The call is permitted and recorded: what was held is used. The slot is held until the call is over.
     pub fn spend(mut self, call: &Call, facts: Facts) -> Slot {
         self.taken.clear();
+        if let Some(agreed) = self.agreed.take() {
+            agreed.spend();
+        }
         let over = self.under_way.enter(CallUnderWay::of(call, facts));
         // It is in the list of what a quarantine cuts before this is looked at, so one of the two finds it.
         if self.standing.is_quarantined(&call.caller.agent) {
             over.cut();
         }
         self.claim.spend(self.place.take(), over)
+    }
+
+    /// The facts of a call that has waited, as they are by now, with what was agreed to. Fails if its task is over.
+    pub fn again(&self, call: &Call, before: Facts, approval: ApprovalFacts) -> Result<Facts, TaskOver> {
+        let now = call.received_at;
+        let snapshot = self.claim.again(now)?;
+        let agent = self.standing.of(&call.caller.agent, now);
+        let Snapshot { task, chain, labels, .. } = snapshot;
+        Ok(Facts { task, chain, labels, agent, approval, time: time(now), ..before })
+    }
+
+    /// With what somebody has agreed to: it is used with the rest.
+    pub fn agreed(mut self, agreed: Agreed) -> Self {
+        self.agreed = Some(agreed);
+        self
     }
 
     /// The call's place is held until the call is over.

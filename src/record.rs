@@ -11,6 +11,7 @@ mod people;
 mod prove;
 mod query;
 mod rail;
+mod said;
 mod seal;
 mod sqlite;
 mod tile_path;
@@ -19,7 +20,7 @@ mod verify;
 
 use std::time::Duration;
 
-pub use self::account::{Known, closed, erased, loaded, opened};
+pub use self::account::{Known, asked, closed, erased, lapsed, loaded, opened, resolved};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{
@@ -30,6 +31,7 @@ pub use self::past::Past;
 pub use self::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 pub use self::query::{Filter, Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};
+pub use self::said::PastQuestion;
 pub use self::seal::Sealer;
 pub use self::sqlite::{Limbo, OpenCall, OpenTask, Options, Rotate, SqliteLineage, Sync};
 pub use self::tile_path::{TilePath, tile_path};

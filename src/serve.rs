@@ -1,6 +1,7 @@
 //! The doors: connections are accepted, requests read whole, each call carried by a task of its own.
 
 pub mod admin;
+mod asks;
 pub mod checked;
 pub mod gateway;
 mod listener;

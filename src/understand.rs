@@ -7,6 +7,7 @@ mod target;
 mod values;
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
@@ -17,9 +18,7 @@ use self::catalog::Matched;
 pub use self::catalog::{ActionSpec, Catalog, CatalogError, FactType, ToolCatalog};
 pub use self::intent::declared;
 use self::target::Target;
-use crate::model::{
-    Action, BodyRule, Call, CallId, Caller, Content, Incoming, Intent, IntentSource, Payload, Task, Tool,
-};
+use crate::model::{Action, BodyRule, Call, Caller, Content, Incoming, Intent, IntentSource, Payload, Task, Tool};
 
 /// The methods a tool may be called with.
 const METHODS: [Method; 7] =
@@ -108,7 +107,8 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
     let intent = said_or_granted(&head.headers, &task, &action)?;
     Ok(Call {
         id: incoming.id,
-        parent: parent(&head.headers)?,
+        parent: named(&head.headers, "agent-parent-call", "call")?,
+        approval: named(&head.headers, "agent-approval", "approval")?,
         task,
         caller,
         intent,
@@ -209,10 +209,11 @@ fn body_is_json(headers: &HeaderMap, empty: bool) -> Result<bool, Error> {
     Ok(json && !empty)
 }
 
-fn parent(headers: &HeaderMap) -> Result<Option<CallId>, Error> {
-    let Some(value) = headers.get("agent-parent-call") else { return Ok(None) };
+/// The id in a header, if it is there.
+fn named<T: FromStr>(headers: &HeaderMap, header: &str, what: &str) -> Result<Option<T>, Error> {
+    let Some(value) = headers.get(header) else { return Ok(None) };
     let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    id.map(Some).ok_or_else(|| Error::Unclear("`Agent-Parent-Call` is no call id".to_owned()))
+    id.map(Some).ok_or_else(|| Error::Unclear(format!("`{header}` is no {what} id")))
 }
 
 /// What the agent said in a header or else what the task's grant says for it.

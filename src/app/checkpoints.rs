@@ -6,16 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request};
-use http_body_util::Full;
 use tokio::sync::watch;
 
 use super::StartError;
+use super::post::post;
 use crate::config::{Elsewhere, Lineage};
-use crate::forward::{Dial, HyperUpstream, RequestBody, Upstream};
-use crate::model::Tool;
+use crate::forward::{Dial, HyperUpstream, Upstream};
 use crate::record::{Checkpoint, Reader, StoreError, Verifier};
 
 /// How often to look for a new one. The store signs one a second while records come.
@@ -82,7 +78,7 @@ impl Place {
         }
         let (shown, result) = match &self.to {
             Elsewhere::File(path) => (path.display().to_string(), keep(path.clone(), note.to_owned()).await),
-            Elsewhere::Url(tool) => (tool.origin(), post(upstream, tool, note).await),
+            Elsewhere::Url(tool) => (tool.origin(), post(upstream, tool, "text/plain; charset=utf-8", note).await),
         };
         match result {
             Ok(()) => {
@@ -112,16 +108,4 @@ fn replace(path: &Path, note: &str) -> io::Result<()> {
     fs::rename(&new, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
-}
-
-async fn post(upstream: &Arc<dyn Upstream>, tool: &Arc<Tool>, note: &str) -> Result<(), String> {
-    let path = if tool.base_path.is_empty() { "/" } else { tool.base_path.as_str() };
-    let body = RequestBody::Whole(Full::new(Bytes::from(note.to_owned())));
-    let mut request = Request::new(body);
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = path.parse().map_err(|_| "its address has no path".to_owned())?;
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    let answer = tokio::time::timeout(tool.max_call, upstream.send(tool, request)).await;
-    let answer = answer.map_err(|_| "it took too long".to_owned())?.map_err(|error| error.to_string())?;
-    if answer.status().is_success() { Ok(()) } else { Err(format!("it answered {}", answer.status())) }
 }

@@ -14,12 +14,12 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use super::tls::acceptor;
-use super::{EachBetween, Reviewers, StartError, Walk, checkpoints};
+use super::{EachBetween, Reviewers, StartError, Walk, checkpoints, desk};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
 use crate::mint::KeyRing;
-use crate::model::Clock;
+use crate::model::{Clock, Tool};
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
 use crate::serve::checked::Names;
@@ -52,6 +52,8 @@ pub(super) struct Inside {
     pub(super) pseudonym: Arc<str>,
     /// Put before the way to the tools.
     pub(super) upstream: Option<EachBetween<dyn Upstream>>,
+    /// Where it is told that somebody is asked.
+    pub(super) webhook: Option<Arc<Tool>>,
 }
 
 /// Doors that are open.
@@ -63,6 +65,7 @@ pub(super) struct Doors {
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     admin_door: tokio::task::JoinHandle<io::Result<()>>,
+    desk: tokio::task::JoinHandle<()>,
     sender: Option<Sender>,
 }
 
@@ -85,6 +88,9 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
         let (send, closed) = watch::channel(false);
         (tokio::spawn(checkpoints::send(lineage, places, dial.clone(), closed)), send)
     });
+    let notices: Option<(Arc<Tool>, Arc<dyn Upstream>)> =
+        inside.webhook.map(|tool| (tool, Arc::new(HyperUpstream::new(dial.clone())) as Arc<dyn Upstream>));
+    let desk = tokio::spawn(desk::keep(walk.memory.clone(), walk.rail.clone(), notices));
     let hosts = host_names(admin, &[]);
     let shown = serve::Door {
         answers: Arc::new(Admin::new(hosts, sources(config, walk, inside.reviewers, stopped.clone()))),
@@ -121,7 +127,7 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
             serve::Door { answers: Arc::new(gateway), places: places.clone(), tls: agents_tls.clone(), metrics, stop };
         workers.push(worker(number, listener, door)?);
     }
-    Ok(Doors { agent, admin, stop, workers, admin_door, sender })
+    Ok(Doors { agent, admin, stop, workers, admin_door, desk, sender })
 }
 
 impl Doors {
@@ -137,6 +143,7 @@ impl Doors {
             let _ = tokio::time::timeout(patience, drained).await;
         }
         let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.admin_door).await;
+        self.desk.abort();
         by_themselves
     }
 

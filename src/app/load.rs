@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Environment, StartError, secrets};
-use crate::config::{Config, May};
+use crate::config::{Config, May, Reviewer};
 use crate::identify::Identify;
 use crate::judge::{ActionShape, AgentRules, AgentShape, Policies, Source, compile, schema};
 use crate::mediate::Rulebook;
-use crate::memory::Bounds;
+use crate::memory::{Bounds, Reviewing};
 use crate::model::{AgentName, Digest};
 use crate::record::Loaded;
 use crate::understand::{Catalog, FactType, ToolCatalog};
@@ -61,6 +61,7 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
         })
         .collect();
     let policies = Policies::load(&sources, &agents, &actions, loaded.version)?;
+    answerable(config, &policies)?;
     let allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>> =
         config.agents.iter().map(|agent| (agent.name.clone(), agent.tools.clone())).collect();
     Ok(Parts {
@@ -70,13 +71,27 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
             bounds: Bounds::new(
                 config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
                 config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
-            ),
+            )
+            .asking(config.approvals.rule),
             policies,
         },
         reviewers,
         compiled,
         loaded,
     })
+}
+
+/// Whom rules ask there must be.
+fn answerable(config: &Config, policies: &Policies) -> Result<(), StartError> {
+    let may = |(_, reviewer): &(&String, &Reviewer)| reviewer.may.contains(&May::Approve);
+    let is = |who: &str| {
+        let asked = |(name, reviewer): (&String, &Reviewer)| Reviewing { name, roles: &reviewer.roles }.is(who);
+        config.reviewers.iter().filter(may).any(asked)
+    };
+    match policies.asked().into_iter().find(|who| !is(who)) {
+        Some(who) => Err(StartError::Unanswerable(who.to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn catalogs(config: &Config, texts: &mut BTreeMap<String, String>) -> Result<Vec<ToolCatalog>, StartError> {

@@ -108,10 +108,11 @@ pub(super) fn variables(config: &Config) -> BTreeSet<&str> {
         IssuerKind::Static { secret, .. } => Some(secret),
         IssuerKind::None | IssuerKind::Jwt { .. } => None,
     });
-    let variables = tokens.chain(reviewers).chain(issuers).filter_map(|from| match from {
-        SecretFrom::Env(name) => Some(name.as_str()),
-        SecretFrom::File(_) | SecretFrom::Systemd(_) => None,
-    });
+    let variables =
+        tokens.chain(reviewers).chain(issuers).chain(&config.approvals.webhook).filter_map(|from| match from {
+            SecretFrom::Env(name) => Some(name.as_str()),
+            SecretFrom::File(_) | SecretFrom::Systemd(_) => None,
+        });
     variables.collect()
 }
 

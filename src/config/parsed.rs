@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Bytes, File, IssuerFile, ListenFile, May, SecretFile, SyncFile, elsewhere, tool};
+use super::people::{Approvals, Reviewer, approvals};
+use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
@@ -25,6 +26,8 @@ pub struct Config {
     pub lineage: Lineage,
     /// Where policies lie.
     pub policies: PathBuf,
+    /// How questions are asked.
+    pub approvals: Approvals,
     /// Who may look.
     pub reviewers: BTreeMap<String, Reviewer>,
     /// Who may call.
@@ -115,15 +118,6 @@ impl Lineage {
         };
         self.checkpoints.iter().filter_map(file).collect()
     }
-}
-
-/// Someone who may look.
-#[derive(Debug)]
-pub struct Reviewer {
-    /// What proves them.
-    pub token: SecretFrom,
-    /// What they may do.
-    pub may: BTreeSet<May>,
 }
 
 /// Where a secret comes from.
@@ -244,9 +238,6 @@ impl Config {
             .map(|(name, tool)| tool::parse(&name, tool, base, &issuers))
             .collect::<Result<_, _>>()?;
         let known: BTreeSet<Arc<str>> = tools.iter().map(|tool| tool.tool.name.clone()).collect();
-        let reviewers = file.reviewers.into_iter().map(|(name, reviewer)| {
-            (name, Reviewer { token: reviewer.token.parse(base), may: reviewer.may.into_iter().collect() })
-        });
         Ok(Self {
             listen: Listen {
                 agent: agents_door(&file.listen, base)?,
@@ -274,7 +265,8 @@ impl Config {
                 checkpoints: elsewhere::parse(file.lineage.checkpoints, base)?,
             },
             policies: base.join(file.policies.dir),
-            reviewers: reviewers.collect(),
+            approvals: approvals(file.approvals, base)?,
+            reviewers: file.reviewers.into_iter().map(|(name, reviewer)| (name, reviewer.parse(base))).collect(),
             agents: file
                 .agents
                 .into_iter()

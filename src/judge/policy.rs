@@ -16,9 +16,6 @@ pub const fn longest_ttl() -> Duration {
     Duration::from_secs(60)
 }
 
-/// Whom an `@ask` without a name asks: any reviewer who may approve.
-pub const ANYBODY: &str = "anybody";
-
 /// Bytes of a line that are still shown with what is wrong in it.
 const LONGEST_SHOWN: usize = 400;
 
@@ -136,7 +133,7 @@ fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, Po
             "shadow" => shadow = flag(name, value)?,
             "opaque" if !permits => opaque = flag(name, value)?,
             "ask" if !permits => {
-                let who = if value.is_empty() { ANYBODY } else { value };
+                let who = if value.is_empty() { Ask::ANYBODY } else { value };
                 ask = Some(Ask { who: who.to_owned(), rule: content(policy) });
             }
             "reason" => reason = Some(value.to_owned()),

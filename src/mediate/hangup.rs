@@ -27,6 +27,11 @@ impl Hangup {
         }
     }
 
+    /// Resolves once the agent is gone; whoever waits for it may stop waiting.
+    pub async fn happened(&mut self) {
+        let _ = (&mut self.0).await;
+    }
+
     /// Resolves once the agent is gone.
     pub async fn happens(self) {
         let _ = self.0.await;

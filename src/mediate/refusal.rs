@@ -2,10 +2,11 @@
 //!
 //! What it displays is for the log and the record. What the agent reads is made from `code`, `detail` and `findings`.
 
+use super::Question;
 use crate::forward::{self, Fault, Unclear, UpstreamError};
 use crate::judge::No;
-use crate::memory::{Crowded, TaskOver};
-use crate::model::{Code, Finding};
+use crate::memory::{Crowded, NotAgreed, TaskOver};
+use crate::model::{ApprovalId, Code, Finding, Timestamp};
 use crate::{identify, mint, record, understand};
 
 /// A "no" from any step.
@@ -29,6 +30,12 @@ pub enum Refusal {
     /// Step 3: it was judged.
     #[error("{}", findings(.0))]
     Judged(Box<No>),
+    /// Step 3: somebody has to agree first.
+    #[error("somebody has to agree first: {}", .0.id)]
+    Asked(Box<Question>),
+    /// Step 3: what it says somebody agreed to does not help it.
+    #[error(transparent)]
+    NotAgreed(#[from] NotAgreed),
     /// It could not be recorded.
     #[error(transparent)]
     Record(#[from] record::Unavailable),
@@ -79,6 +86,8 @@ impl Refusal {
             },
             Self::Headers(_) => Code::RequestUnclear,
             Self::Judged(no) => no.first().map_or(Code::Denied, |finding| finding.code),
+            Self::Asked(_) | Self::NotAgreed(NotAgreed::Waiting { .. }) => Code::NeedsApproval,
+            Self::NotAgreed(NotAgreed::Denied | NotAgreed::Void) => Code::Denied,
             Self::Record(_) => Code::RecordUnavailable,
             Self::Mint(error) => match error {
                 mint::Error::Overgrant { .. } => Code::IssuerOvergrant,
@@ -114,6 +123,8 @@ impl Refusal {
             Self::Understand(error) => Some(error.to_string()),
             Self::Headers(error) => Some(error.to_string()),
             Self::Judged(no) => no.first().and_then(Finding::shown).and_then(|(_, reason)| reason.map(str::to_owned)),
+            Self::Asked(question) => question.shown.as_ref().and_then(|(_, reason)| reason.clone()),
+            Self::NotAgreed(error) => Some(error.to_string()),
             Self::Door(_, detail) => Some(detail.clone()),
             Self::Identify(_)
             | Self::Task(_)
@@ -135,12 +146,20 @@ impl Refusal {
             | Self::Forward(_)
             | Self::Abandoned
             | Self::Door(..) => true,
-            Self::Headers(_) | Self::Judged(_) | Self::Record(_) | Self::Mint(_) => false,
+            Self::Headers(_)
+            | Self::Judged(_)
+            | Self::Asked(_)
+            | Self::NotAgreed(_)
+            | Self::Record(_)
+            | Self::Mint(_) => false,
         }
     }
 
     /// The rule that speaks for it.
     pub fn rule(&self) -> Option<&str> {
+        if let Self::Asked(question) = self {
+            return question.shown.as_ref().map(|(rule, _)| rule.as_str());
+        }
         self.judged().and_then(No::first).and_then(Finding::shown).map(|(rule, _)| rule)
     }
 
@@ -148,11 +167,52 @@ impl Refusal {
     pub fn judged(&self) -> Option<&No> {
         match self {
             Self::Judged(no) => Some(no),
+            Self::Asked(question) => question.no.as_ref(),
             Self::Identify(_)
             | Self::Task(_)
             | Self::Crowded(_)
             | Self::Understand(_)
             | Self::Headers(_)
+            | Self::NotAgreed(_)
+            | Self::Record(_)
+            | Self::Mint(_)
+            | Self::Forward(_)
+            | Self::Abandoned
+            | Self::Door(..) => None,
+        }
+    }
+
+    /// Whether it stands in the lineage already, or whoever writes that alone knows whether it does.
+    pub fn is_recorded(&self) -> bool {
+        match self {
+            Self::Asked(question) => question.no.is_none(),
+            Self::Record(unavailable) => matches!(unavailable, record::Unavailable::Late(_)),
+            Self::Identify(_)
+            | Self::Task(_)
+            | Self::Crowded(_)
+            | Self::Understand(_)
+            | Self::Headers(_)
+            | Self::Judged(_)
+            | Self::NotAgreed(_)
+            | Self::Mint(_)
+            | Self::Forward(_)
+            | Self::Abandoned
+            | Self::Door(..) => false,
+        }
+    }
+
+    /// The question that waits for an answer, and when it is over by itself.
+    pub fn question(&self) -> Option<(ApprovalId, Timestamp)> {
+        match self {
+            Self::Asked(question) => Some((question.id, question.expires_at)),
+            Self::NotAgreed(NotAgreed::Waiting { id, expires_at }) => Some((*id, *expires_at)),
+            Self::NotAgreed(NotAgreed::Denied | NotAgreed::Void)
+            | Self::Identify(_)
+            | Self::Task(_)
+            | Self::Crowded(_)
+            | Self::Understand(_)
+            | Self::Headers(_)
+            | Self::Judged(_)
             | Self::Record(_)
             | Self::Mint(_)
             | Self::Forward(_)

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -229,13 +228,30 @@ impl Live {
             *used = used.saturating_add(1);
         }
         let repeats = state.repeats_of(fingerprint);
-        let snapshot = Snapshot {
+        let snapshot = self.snapshot(&state, repeats, labels.clone(), (grant, call.received_at));
+        state.claimed = state.claimed.saturating_add(1);
+        if let Some(repeats) = state.repeats.get_mut(&fingerprint) {
+            repeats.claimed = repeats.claimed.saturating_add(1);
+        }
+        (snapshot, grant)
+    }
+
+    /// What it looks like, to a call that its grant's line covers, at this time.
+    fn snapshot(
+        &self,
+        state: &State,
+        repeats: Repeats,
+        labels: BTreeSet<Label>,
+        (grant, now): (Option<usize>, Timestamp),
+    ) -> Snapshot {
+        let task = &self.task;
+        Snapshot {
             task: TaskFacts {
                 present: task.opened_by != OpenedBy::Nobody,
                 opened_by: task.opened_by,
                 declared: grant.is_some(),
                 depth: i64::from(task.depth),
-                age_s: seconds(call.received_at.since(task.opened_at)),
+                age_s: count(now.since(task.opened_at).as_secs()),
                 on_behalf_of: task.on_behalf_of.clone(),
             },
             chain: ChainFacts {
@@ -244,16 +260,11 @@ impl Live {
                 concurrent: count(state.under_way),
                 actions: state.actions.clone(),
             },
-            labels: labels.clone(),
+            labels,
             claimed_calls: state.calls.saturating_add(state.claimed),
             claimed_repeats: repeats.spent.saturating_add(repeats.claimed),
             claimed_concurrent: state.under_way.saturating_add(state.claimed),
-        };
-        state.claimed = state.claimed.saturating_add(1);
-        if let Some(repeats) = state.repeats.get_mut(&fingerprint) {
-            repeats.claimed = repeats.claimed.saturating_add(1);
         }
-        (snapshot, grant)
     }
 }
 
@@ -278,6 +289,17 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// What the task looks like by now, to a call that was counted in and has waited.
+    pub fn again(&self, now: Timestamp) -> Result<Snapshot, TaskOver> {
+        if !self.live.is_open(now) {
+            return Err(TaskOver);
+        }
+        let labels = self.live.labels(&self.implicit);
+        let state = lock(&self.live.state);
+        let repeats = state.repeats.get(&self.fingerprint).copied().unwrap_or_default();
+        Ok(self.live.snapshot(&state, repeats, labels, (self.grant, now)))
+    }
+
     /// The task.
     pub fn task(&self) -> &Task {
         &self.live.task
@@ -373,8 +395,4 @@ pub fn fingerprint_of(action: &str, method: &str, target: &str, content: Option<
 
 fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

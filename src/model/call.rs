@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::{Action, CallId, Caller, Content, Evidence, Intent, Payload, Task, Timestamp, Tool};
+use super::{Action, ApprovalId, CallId, Caller, Content, Evidence, Intent, Payload, Task, Timestamp, Tool};
 
 /// A request as it arrived. Believed by nobody.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Call {
     pub task: Arc<Task>,
     /// The call it says it follows from.
     pub parent: Option<CallId>,
+    /// What it says somebody has agreed to.
+    pub approval: Option<ApprovalId>,
     /// Who asks, proven.
     pub caller: Caller,
     /// What it says it wants.

@@ -26,6 +26,11 @@ pub struct Ask {
     pub rule: Digest,
 }
 
+impl Ask {
+    /// Whom a rule asks that names nobody: any reviewer who may approve.
+    pub const ANYBODY: &str = "anybody";
+}
+
 impl Finding {
     /// That of a rule which says no more than this.
     pub fn new(rule: impl Into<String>, code: Code, reason: Option<&str>) -> Self {

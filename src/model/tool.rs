@@ -38,6 +38,12 @@ impl Tool {
         format!("{}://{}", self.scheme, self.authority)
     }
 
+    /// Whether a call to it goes where one to the other goes, with the same issuer's credential.
+    pub fn leads_where(&self, other: &Self) -> bool {
+        (&self.scheme, &self.authority, &self.base_path, &self.issuer)
+            == (&other.scheme, &other.authority, &other.base_path, &other.issuer)
+    }
+
     /// The port that is dialled.
     pub fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(if self.scheme == http::uri::Scheme::HTTP { 80 } else { 443 })

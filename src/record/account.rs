@@ -8,8 +8,11 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+use super::PastQuestion;
 use super::event::{Closed, CredentialPlan, Erased, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
+use super::people::{Answer, Asked, Resolved};
 use crate::judge::{No, Permit};
+use crate::memory::About;
 use crate::model::{
     Action, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp, names_credential,
 };
@@ -19,18 +22,8 @@ type Private = BTreeMap<&'static str, Value>;
 /// A call that was permitted, and what will be minted for it.
 pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record {
     let call = permit.call();
-    let mut private = Private::new();
-    tell_caller(&call.caller, &mut private);
-    tell_action(&call.action, &mut private);
-    tell_intent(&call.intent, &mut private);
+    let mut private = tell_call(call);
     let facts = tell_facts(permit.facts(), &mut private);
-    private.insert("target", call.target.as_str().into());
-    if let Some(digest) = call.content.digest() {
-        private.insert("content", digest.to_string().into());
-    }
-    if !call.details.is_empty() {
-        private.insert("details", json!(call.details));
-    }
     let event = Event::Permitted(Box::new(Permitted {
         agent: call.caller.agent.to_string(),
         parent: call.parent,
@@ -47,6 +40,41 @@ pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record
         credential: plan,
     }));
     Record { at, call: Some(call.id), task: Some(call.task.id), event, private }
+}
+
+/// A call waits for somebody to agree.
+pub fn asked(about: &About, call: &Call, policies: Digest) -> Record {
+    let mut private = tell_call(call);
+    let facts = tell_facts(&about.facts, &mut private);
+    let event = Event::Asked(Box::new(Asked {
+        approval: about.id,
+        agent: about.agent.to_string(),
+        action: about.action.to_string(),
+        effect: about.effect.name().to_owned(),
+        method: about.method.clone(),
+        rules: about.rules.iter().map(|(rule, asking)| (rule.clone(), asking.rule)).collect(),
+        who: about.rules.values().map(|asking| asking.who.clone()).collect(),
+        bound: about.bound,
+        expires_at: about.expires_at,
+        facts,
+        policies,
+    }));
+    Record { at: about.asked_at, call: Some(about.call), task: Some(about.task), event, private }
+}
+
+/// What became of a question, who said so, and why.
+pub fn resolved(about: &About, answer: Answer, by: Option<&str>, why: &str, at: Timestamp) -> Record {
+    let private = if why.is_empty() { Private::new() } else { Private::from([("why", shortened(why).into())]) };
+    let event = Event::Resolved(Resolved { approval: about.id, answer, by: by.map(str::to_owned) });
+    Record { at, call: Some(about.call), task: Some(about.task), event, private }
+}
+
+/// A question of an earlier run is over: the call that it was about was kept by that run.
+pub fn lapsed(question: &PastQuestion, at: Timestamp) -> Record {
+    let PastQuestion { approval, call, task, .. } = *question;
+    let event = Event::Resolved(Resolved { approval, answer: Answer::Expired, by: None });
+    let private = Private::from([("why", "the sidecar was stopped before it was answered".into())]);
+    Record { at, call, task, event, private }
 }
 
 /// What is known of a call so far, kept for the record of its refusal. Only a refusal makes one of it.
@@ -66,6 +94,19 @@ impl Known {
     pub fn of<B>(id: CallId, peer: &Arc<Peer>, request: &http::Request<B>) -> Self {
         let (method, target) = (request.method().clone(), request.uri().clone());
         Self { id, peer: peer.clone(), method, target, caller: None, task: None, understood: None }
+    }
+
+    /// Of a call that was kept, and for which this peer comes back.
+    pub fn of_kept(call: &Call, peer: &Arc<Peer>) -> Self {
+        Self {
+            id: call.id,
+            peer: peer.clone(),
+            method: call.method.clone(),
+            target: call.target.parse().unwrap_or_default(),
+            caller: Some(call.caller.clone()),
+            task: Some(call.task.id),
+            understood: Some((call.action.clone(), call.intent.clone())),
+        }
     }
 
     /// The call.
@@ -173,6 +214,21 @@ fn tell_caller(caller: &Caller, private: &mut Private) {
 
 fn tell_action(action: &Action, private: &mut Private) {
     private.insert("resource", action.resource.as_str().into());
+}
+
+/// What is private of a call that was understood and judged.
+fn tell_call(call: &Call) -> Private {
+    let mut private = Private::from([("target", call.target.as_str().into())]);
+    tell_caller(&call.caller, &mut private);
+    tell_action(&call.action, &mut private);
+    tell_intent(&call.intent, &mut private);
+    if let Some(digest) = call.content.digest() {
+        private.insert("content", digest.to_string().into());
+    }
+    if !call.details.is_empty() {
+        private.insert("details", json!(call.details));
+    }
+    private
 }
 
 fn tell_intent(intent: &Intent, private: &mut Private) {

@@ -47,16 +47,15 @@ pub struct Resolved {
     /// The reviewer who said so; absent if nobody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Until when a yes may be used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
 }
 
 /// What became of a question.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// Somebody agreed.
+    /// One of several who are asked agreed; the others still have to.
+    Agreed,
+    /// All who were asked agreed.
     Approved,
     /// Somebody did not.
     Denied,

@@ -1,5 +1,6 @@
 //! The agent's door: `/{tool}/{path}` becomes an `Incoming`, and an answer becomes a response.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,9 +17,9 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
 use super::checked::{self, Names};
-use super::{Answers, oauth, pages, reply, tasks};
+use super::{Answers, asks, oauth, pages, reply, tasks};
 use crate::forward::{Behind, PassedBody};
-use crate::mediate::{Mediator, Refusal, Refused, line, whole};
+use crate::mediate::{Answer, Hangup, Mediator, Refusal, Refused, line, whole};
 use crate::mint::KeyRing;
 use crate::model::{BoxError, CallId, Clock, Code, Digest, Evidence, Incoming, Payload, Peer, Secret};
 use crate::record::Known;
@@ -31,7 +32,7 @@ const SMALL: usize = 64 * 1024;
 const TASK: HeaderName = HeaderName::from_static("agent-task");
 
 /// The header every answer carries.
-const CALL: HeaderName = HeaderName::from_static("countersign-call");
+pub(super) const CALL: HeaderName = HeaderName::from_static("countersign-call");
 
 /// The agent's door.
 pub struct Gateway {
@@ -81,14 +82,15 @@ impl Answers for Gateway {
             }
         };
         if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-            answer.headers_mut().insert(CALL, id);
+            // One that is another call's says so already.
+            answer.headers_mut().entry(CALL).or_insert(id);
         }
         answer
     }
 }
 
 /// Why a request has no answer: refused in the walk, which recorded it; or turned away before.
-enum Turned {
+pub(super) enum Turned {
     Refused(Refused),
     Away(Refusal),
 }
@@ -125,21 +127,29 @@ impl Gateway {
             let request = Request::from_parts(head, whole(body, SMALL, |_| Ok(())).await?);
             return Ok(tasks::answer(self, &evidence, &request).await?.map(GateBody::Own));
         }
+        if path.starts_with(asks::PATH) {
+            let (head, body) = request.into_parts();
+            let request = Request::from_parts(head, whole(body, SMALL, |_| Ok(())).await?);
+            return asks::answer(self, evidence, &request).await;
+        }
         let task = task_token(request.headers(), basic)?;
         let mut request = with_payload(request);
         request.headers_mut().remove(AUTHORIZATION);
         let door = self.names.scheme.clone();
         let incoming = Incoming { id, received_at: self.clock.now(), evidence, door, request };
-        self.call(incoming, task).await.map_err(Turned::Refused)
+        let walk = |mediator: Mediator, hangup| async move { mediator.mediate(incoming, task, hangup).await };
+        self.carry(walk).await.map_err(Turned::Refused)
     }
 
     /// Carries one call in a task of its own: if the agent hangs up, this future is dropped, and the task goes on to
     /// end what it began.
-    async fn call(&self, incoming: Incoming, task: Option<Digest>) -> Result<Response<GateBody>, Refused> {
+    pub(super) async fn carry<W, F>(&self, walk: W) -> Result<Response<GateBody>, Refused>
+    where
+        W: FnOnce(Mediator, Hangup) -> F,
+        F: Future<Output = Result<Answer, Refused>> + Send + 'static,
+    {
         let (waiting, hangup) = line();
-        let mediator = self.mediator.clone();
-        let walk = tokio::spawn(async move { mediator.mediate(incoming, task, hangup).await });
-        let answer = walk.await;
+        let answer = tokio::spawn(walk(self.mediator.clone(), hangup)).await;
         drop(waiting);
         match answer {
             Ok(answer) => answer.map(|answer| {

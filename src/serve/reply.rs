@@ -6,9 +6,10 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
+use super::asks;
 use crate::judge::No;
 use crate::mediate::Refused;
-use crate::model::{CallId, Code, Decision};
+use crate::model::{ApprovalId, CallId, Code, Decision, Timestamp};
 
 /// Where the pages about codes are, at the agent's door.
 pub const PROBLEMS: &str = "/-/problems/";
@@ -34,8 +35,18 @@ struct Problem<'a> {
     retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     suggestions: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Approval>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stop: bool,
+}
+
+/// The question that the call waits for.
+#[derive(Serialize)]
+struct Approval {
+    id: ApprovalId,
+    url: String,
+    expires_at: Timestamp,
 }
 
 /// What a peer is told, over HTTP/1.1, that has its share of connections already. Nothing it sends is read, so there is no
@@ -76,6 +87,11 @@ pub fn refusal(call: CallId, refused: &Refused) -> Response<Full<Bytes>> {
         retryable: retryable(code, retry_after_ms),
         retry_after_ms: None,
         suggestions: Vec::new(),
+        approval: why.question().map(|(id, expires_at)| Approval {
+            id,
+            url: format!("{}{id}", asks::PATH),
+            expires_at,
+        }),
         stop: false,
     };
     let problem = if *terse {

@@ -107,7 +107,7 @@ async fn end(gateway: &Gateway, evidence: &Evidence, id: &str) -> Result<Respons
         OpenedBy::Agent | OpenedBy::Nobody => "agent",
     };
     gateway.mediator.rail.commit(record::closed(&task, by, now)).await?;
-    gateway.mediator.memory.close(task.id);
+    gateway.mediator.close(task.id);
     let mut answer = reply::json(204, &());
     *answer.body_mut() = Full::default();
     Ok(answer)

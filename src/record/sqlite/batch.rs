@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use super::super::StoreError;
 use super::super::tiles::Edge;
 use super::queue::Pending;
-use super::schema::{BASE, NEEDS, NEEDS_ARCHIVES, OPEN_CALLS_FROM, OPEN_TASKS_FROM, row};
+use super::schema::{BASE, NEEDS, NEEDS_ARCHIVES, OPEN_CALLS_FROM, OPEN_TASKS_FROM, SAID, row};
 use crate::model::{CallId, TaskId};
 
 /// Bytes a commit writes beyond its records, about: the pages that every commit touches.
@@ -78,6 +78,9 @@ fn insert(db: &Connection, edge: &mut Edge, records: &[Pending]) -> rusqlite::Re
         if let Some(body) = &encoded.payload {
             payload.execute(params![seq, body])?;
             bytes += body.len();
+        }
+        if SAID.contains(&pending.kind) {
+            db.prepare_cached("INSERT INTO said (seq, kind) VALUES (?, ?)")?.execute(params![seq, pending.kind])?;
         }
         for (digest, text) in &pending.texts {
             db.prepare_cached("INSERT OR IGNORE INTO texts (digest, body) VALUES (?, ?)")?

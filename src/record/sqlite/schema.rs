@@ -11,7 +11,7 @@ use super::super::StoreError;
 use super::Sync;
 
 /// The format written here. 1 had no `repeated` and no `erased` records; it is taken on as it is.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The format one must know at least to write a file of ours. A later program says in `needs` whether this one may go on
 /// with what it made; a file that needs more is refused, and left as it is.
@@ -65,6 +65,14 @@ const EDGE: &str = "
     CREATE TABLE IF NOT EXISTS edge (level INTEGER PRIMARY KEY, idx INTEGER NOT NULL, hashes BLOB NOT NULL) STRICT;
 ";
 
+/// What people said and decided, by kind: formats before 3 had none of it, so the table is whole from its first row.
+const OF_PEOPLE: &str = "
+    CREATE TABLE IF NOT EXISTS said (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL) STRICT;
+";
+
+/// The kinds of records that are in `said`.
+pub const SAID: [&str; 7] = ["asked", "resolved", "amended", "quarantined", "released", "glass_broken", "reviewed"];
+
 /// Opens the file for writing and makes it if it is not there, readable for its owner only.
 pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
     let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -78,6 +86,7 @@ pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
         let tx = db.unchecked_transaction()?;
         tx.execute_batch(TABLES)?;
         tx.execute_batch(EDGE)?;
+        tx.execute_batch(OF_PEOPLE)?;
         tx.execute(
             "INSERT INTO meta VALUES ('format', ?), ('needs', ?)",
             [FORMAT.to_string(), NEEDS_LEAST.to_string()],
@@ -87,6 +96,7 @@ pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
     if check_format(&db, path)? < FORMAT {
         let tx = db.unchecked_transaction()?;
         tx.execute_batch(EDGE)?;
+        tx.execute_batch(OF_PEOPLE)?;
         tx.execute(
             "INSERT OR REPLACE INTO meta VALUES ('format', ?), ('needs', ?)",
             [FORMAT, NEEDS_LEAST].map(|n| n.to_string()),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign::memory::{Bounds, ChainRule, LimitRule, Memory, Reservation, TaskOver};
 use countersign::model::{
-    Action, AgentName, ApprovalFacts, Call, CallId, Caller, Content, Digest, Effect, Facts, Intent, OpenedBy, Payload,
-    Proof, Task, TaskId, Timestamp, Tool, Workload,
+    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Facts, Intent, OpenedBy, Payload, Proof, Task,
+    TaskId, Timestamp, Tool, Workload,
 };
 use http::{HeaderMap, Method};
 
@@ -74,6 +74,7 @@ pub fn call(caller: &Caller, task: &Arc<Task>, action: &str, resource: &str) -> 
         id: CallId::new(at(0), [0; 10]),
         task: task.clone(),
         parent: None,
+        approval: None,
         caller: caller.clone(),
         intent: Intent::default(),
         action: Action {
@@ -111,7 +112,7 @@ impl Bounded {
 
     /// With nothing agreed to.
     pub fn reserve(&self, call: &Call) -> Result<(Facts, Reservation), TaskOver> {
-        self.memory.reserve(call, &self.bounds, ApprovalFacts::default())
+        self.memory.reserve(call, &self.bounds, None)
     }
 }
 
