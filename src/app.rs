@@ -146,6 +146,7 @@ pub struct Running {
     doors: doors::Doors,
     memory: Arc<Memory>,
     reaper: Arc<Reaper>,
+    rail: Arc<Rail>,
     store: Arc<SqliteLineage>,
 }
 
@@ -194,7 +195,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let walk = Walk {
         rulebook: Arc::new(Current::new(rulebook)),
         memory: memory.clone(),
-        rail,
+        rail: rail.clone(),
         issuers,
         reaper: reaper.clone(),
         metrics,
@@ -202,7 +203,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let webhook = desk::place(&config.approvals, &environment)?;
     let inside = doors::Inside { connections, rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
     let doors = doors::open(config, &walk, inside)?;
-    Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, store })
+    Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, rail, store })
 }
 
 /// The name we bear in `Via`: the same after a restart, another for each lineage.
@@ -231,9 +232,14 @@ impl Running {
     /// Stops: no more connections, calls under way get some seconds, then they are cut; credentials are ended, the
     /// lineage is closed. True if everything was brought to its end.
     pub async fn stop(self) -> bool {
-        let Self { mut doors, memory, reaper, store, .. } = self;
+        let Self { mut doors, memory, reaper, rail, store, .. } = self;
         if !doors.close(DRAIN, || memory.stop()).await {
             tracing::warn!("calls under way did not end by themselves; they were cut");
+        }
+        // What still waits was kept here and nowhere else.
+        let now = rail.now();
+        for about in memory.desk().cancel(|_| true) {
+            rail.note(record::resolved(&about, record::Answer::Cancelled, None, "the sidecar stops", now));
         }
         let ended = reaper.idle(DRAIN).await;
         let _ = tokio::task::spawn_blocking(move || store.close()).await;

@@ -65,6 +65,19 @@ pub enum Answer {
     Cancelled,
 }
 
+impl Answer {
+    /// As records spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Agreed => "agreed",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A task's grant has become another one. Private fields: `grant`, whole as it is from here on.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Amended {

@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 
 use crate::model::{Revocation, Timestamp};
-use crate::record::{Checkpoint, Ended, HandleNote, Minted, Permitted, Refused, Settled, Stored, Story};
+use crate::record::{
+    Asked, Checkpoint, Ended, HandleNote, Minted, Permitted, Refused, Resolved, Settled, Stored, Story,
+};
 
 /// Where in the tree the story stands.
 pub struct Place {
@@ -42,13 +44,18 @@ fn line(story: &Story) -> [String; 9] {
     let entry = verdict.map(|verdict| &verdict.entry);
     let text = |name: &str| entry.and_then(|entry| entry.get(name)).map_or_else(|| "-".to_owned(), words);
     let resource = verdict.map_or_else(|| "-".to_owned(), |verdict| private(verdict, "resource"));
-    let rule = entry.and_then(|entry| entry.pointer("/rules/0")).map_or_else(|| "-".to_owned(), words);
-    let decision = if story.first("permitted").is_some() { "allow".to_owned() } else { text("decision") };
+    let rule = entry.and_then(|entry| first(entry.get("rules")?)).map_or_else(|| "-".to_owned(), |rule| plain(&rule));
+    let decision = match verdict.map_or("", Stored::kind) {
+        "permitted" => "allow".to_owned(),
+        "asked" => "ask".to_owned(),
+        _ => text("decision"),
+    };
     let ended = ended(story);
     let privilege = ended.as_ref().and_then(privilege_ms).map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
     let ending = match (&ended, story.first("permitted")) {
         (Some(ended), _) => ended.ending.name().to_owned(),
         (None, Some(_)) => "open".to_owned(),
+        (None, None) if verdict.is_some_and(|verdict| verdict.kind() == "asked") => answered(story),
         (None, None) => match entry.and_then(|entry| entry.get("count")) {
             Some(count) => format!("{} ×{}", text("code"), words(count)),
             None => text("code"),
@@ -69,10 +76,15 @@ pub fn tell(story: &Story, place: &Place, out: &mut dyn Write) -> io::Result<()>
     writeln!(out, "  when        {}", field(&verdict.entry, "at"))?;
     who(verdict, out)?;
     said_and_done(verdict, out)?;
+    asked(story, out)?;
     if let Ok(permitted) = serde_json::from_value::<Permitted>(verdict.entry.clone())
         && verdict.kind() == "permitted"
     {
         writeln!(out, "  verdict     allow, by {}", plain(&permitted.rules.join(", ")))?;
+        if let Some(would) = &permitted.would {
+            let rules = plain(&would.rules.join(", "));
+            writeln!(out, "                enforced, it would be {}, by {rules}", would.decision.name())?;
+        }
         credential(story, &permitted, out)?;
         ending(story, out)?;
     } else if let Ok(refused) = serde_json::from_value::<Refused>(verdict.entry.clone()) {
@@ -218,7 +230,40 @@ fn place_lines(story: &Story, place: &Place, out: &mut dyn Write) -> io::Result<
 }
 
 fn verdict(story: &Story) -> Option<&Stored> {
-    ["permitted", "refused", "repeated"].iter().find_map(|kind| story.first(kind))
+    ["permitted", "refused", "asked", "repeated"].iter().find_map(|kind| story.first(kind))
+}
+
+/// Who was asked, and what they said.
+fn asked(story: &Story, out: &mut dyn Write) -> io::Result<()> {
+    for record in &story.records {
+        if let Some(asked) = read::<Asked>(record).filter(|_| record.kind() == "asked") {
+            let rules: Vec<String> = asked.rules.keys().map(|rule| plain(rule)).collect();
+            let who: Vec<String> = asked.who.iter().map(|who| plain(who)).collect();
+            writeln!(out, "  asked       {}, by {}; until {}", who.join(", "), rules.join(", "), asked.expires_at)?;
+        }
+        if let Some(resolved) = read::<Resolved>(record).filter(|_| record.kind() == "resolved") {
+            let by = resolved.by.as_deref().map_or_else(String::new, |by| format!(" by {}", plain(by)));
+            let why = record.private.as_ref().and_then(|private| private.get("why")).map(words);
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            writeln!(out, "                {}{by} at {}{why}", resolved.answer.name(), field(&record.entry, "at"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The last that was said to a question.
+fn answered(story: &Story) -> String {
+    let last = story.last("resolved").and_then(read::<Resolved>);
+    last.map_or_else(|| "waits".to_owned(), |resolved| resolved.answer.name().to_owned())
+}
+
+/// The first of a list, or of the names of an object.
+fn first(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(items) => items.first()?.as_str().map(str::to_owned),
+        Value::Object(items) => items.keys().next().cloned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
 }
 
 fn ended(story: &Story) -> Option<Ended> {
