@@ -144,17 +144,7 @@ impl Default for PoliciesFile {
 #[serde(deny_unknown_fields)]
 struct ReviewerFile {
     token: SecretFile,
-    may: Vec<May>,
-}
-
-/// What a reviewer may do.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[serde(rename_all = "lowercase")]
-pub enum May {
-    /// Look at calls and their records.
-    Read,
-    /// Erase what is private in them.
-    Erase,
+    may: Vec<crate::model::May>,
 }
 
 /// Where a secret comes from; never the secret itself.

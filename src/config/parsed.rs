@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{Bytes, File, IssuerFile, ListenFile, May, SecretFile, SyncFile, elsewhere, tool};
+use super::{Bytes, File, IssuerFile, ListenFile, ReviewerFile, SecretFile, SyncFile, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
-use crate::model::{AgentName, Mode, Tool};
+use crate::model::{AgentName, May, Mode, Tool};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -244,9 +244,6 @@ impl Config {
             .map(|(name, tool)| tool::parse(&name, tool, base, &issuers))
             .collect::<Result<_, _>>()?;
         let known: BTreeSet<Arc<str>> = tools.iter().map(|tool| tool.tool.name.clone()).collect();
-        let reviewers = file.reviewers.into_iter().map(|(name, reviewer)| {
-            (name, Reviewer { token: reviewer.token.parse(base), may: reviewer.may.into_iter().collect() })
-        });
         Ok(Self {
             listen: Listen {
                 agent: agents_door(&file.listen, base)?,
@@ -274,7 +271,7 @@ impl Config {
                 checkpoints: elsewhere::parse(file.lineage.checkpoints, base)?,
             },
             policies: base.join(file.policies.dir),
-            reviewers: reviewers.collect(),
+            reviewers: reviewers(file.reviewers, base)?,
             agents: file
                 .agents
                 .into_iter()
@@ -302,6 +299,18 @@ pub(super) fn named(table: &str, name: &str) -> Result<Arc<str>, ConfigError> {
         format!("{table}.{name}"),
         "a name has up to 64 of `a-z`, `0-9`, `-` and `_`, and begins with a letter or digit",
     ))
+}
+
+/// Records name who decided something, so no reviewer is called what records call somebody else.
+fn reviewers(files: BTreeMap<String, ReviewerFile>, base: &Path) -> Result<BTreeMap<String, Reviewer>, ConfigError> {
+    let reviewer = |(name, file): (String, ReviewerFile)| {
+        named("reviewers", &name)?;
+        if [crate::model::Reviewer::OPERATOR, "opener", "policy"].contains(&name.as_str()) {
+            return Err(wrong(format!("reviewers.{name}"), "records call somebody else so; take another name"));
+        }
+        Ok((name, Reviewer { token: file.token.parse(base), may: file.may.into_iter().collect() }))
+    };
+    files.into_iter().map(reviewer).collect()
 }
 
 /// Beyond loopback, anybody may knock: that has to be said, and wants TLS and a name to be called by.
