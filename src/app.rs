@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime;
 
 pub use self::conceal::{ConcealError, Environment, conceal};
-pub use self::load::{Parts, Reviewers, load};
+pub use self::load::{Parts, load};
 pub use self::secrets::SecretError;
 use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
 use crate::forward::Upstream;
@@ -160,7 +160,7 @@ pub fn wall_clock() -> Clock {
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
     let Seams { issuers, lineage, upstream, clock, environment } = seams;
     let clock = clock.unwrap_or_else(wall_clock);
-    let Parts { rulebook, reviewers, loaded, compiled: _ } = load(config, config_text, &environment)?;
+    let Parts { rulebook, loaded, compiled: _ } = load(config, config_text, &environment)?;
     let (store, limbo, vkey) = open_store(config, clock.clone())?;
     let written: Arc<dyn Lineage> = store.clone();
     let lineage = match lineage {
@@ -201,7 +201,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
         metrics,
     };
     let webhook = desk::place(&config.approvals, &environment)?;
-    let inside = doors::Inside { connections, rings, reviewers, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
+    let inside = doors::Inside { connections, rings, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
     let doors = doors::open(config, &walk, inside)?;
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, rail, store })
 }

@@ -188,23 +188,9 @@ enum AskFile {
 #[serde(deny_unknown_fields)]
 struct ReviewerFile {
     token: SecretFile,
-    may: Vec<May>,
+    may: Vec<crate::model::May>,
     #[serde(default)]
     roles: Vec<String>,
-}
-
-/// What a reviewer may do.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[serde(rename_all = "snake_case")]
-pub enum May {
-    /// Look at calls and their records.
-    Read,
-    /// Erase what is private in them.
-    Erase,
-    /// Agree to calls, or not.
-    Approve,
-    /// Break the glass for an agent, and review what was done then.
-    BreakGlass,
 }
 
 /// Where a secret comes from; never the secret itself.

@@ -14,7 +14,7 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use super::tls::acceptor;
-use super::{EachBetween, Reviewers, StartError, Walk, checkpoints, desk};
+use super::{EachBetween, StartError, Walk, checkpoints, desk};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
@@ -44,8 +44,6 @@ pub(super) struct Inside {
     pub(super) connections: usize,
     /// The keys it publishes.
     pub(super) rings: Vec<Arc<KeyRing>>,
-    /// Who may look, and who may do more.
-    pub(super) reviewers: Reviewers,
     /// Where the time comes from.
     pub(super) clock: Clock,
     /// Our name in `Via`.
@@ -93,7 +91,7 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let desk = tokio::spawn(desk::keep(walk.memory.clone(), walk.rail.clone(), notices));
     let hosts = host_names(admin, &[]);
     let shown = serve::Door {
-        answers: Arc::new(Admin::new(hosts, sources(config, walk, inside.reviewers, stopped.clone()))),
+        answers: Arc::new(Admin::new(hosts, sources(config, walk, stopped.clone()))),
         places: Places::new(REVIEWERS),
         tls: None,
         metrics: walk.metrics.clone(),
@@ -161,14 +159,13 @@ fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics }
 }
 
-fn sources(config: &Config, walk: &Walk, reviewers: Reviewers, stop: watch::Receiver<bool>) -> Sources {
+fn sources(config: &Config, walk: &Walk, stop: watch::Receiver<bool>) -> Sources {
     let path = config.lineage.path.clone();
     Sources {
-        reader: Box::new(move || Reader::open(&path).map_err(|error| error.to_string())),
+        reader: Box::new(move || Reader::open(&path)),
         rail: walk.rail.clone(),
+        rulebook: walk.rulebook.clone(),
         metrics: walk.metrics.clone(),
-        readers: reviewers.read,
-        erasers: reviewers.erase,
         uid: rustix::process::geteuid().as_raw(),
         stop,
     }

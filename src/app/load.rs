@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Environment, StartError, secrets};
-use crate::config::{Config, May, Reviewer};
+use crate::config::{Config, Reviewer};
 use crate::identify::Identify;
 use crate::judge::{ActionShape, AgentRules, AgentShape, Policies, Source, compile, schema};
 use crate::mediate::Rulebook;
 use crate::memory::{Bounds, Reviewing};
-use crate::model::{AgentName, Digest};
+use crate::model::{AgentName, Digest, May};
 use crate::record::Loaded;
 use crate::understand::{Catalog, FactType, ToolCatalog};
 
@@ -18,30 +18,17 @@ use crate::understand::{Catalog, FactType, ToolCatalog};
 pub struct Parts {
     /// All that judges.
     pub rulebook: Rulebook,
-    /// Who may look, and who may do more.
-    pub reviewers: Reviewers,
     /// The rules that the configuration's limits and intent keys became, in Cedar.
     pub compiled: String,
     /// All of it by digest, for the record.
     pub loaded: Loaded,
 }
 
-/// Digests of the tokens of reviewers by name, for each thing they may do.
-pub struct Reviewers {
-    /// Look at calls and their records.
-    pub read: BTreeMap<String, Digest>,
-    /// Erase what is private.
-    pub erase: BTreeMap<String, Digest>,
-}
-
 /// Reads and checks everything the configuration names: catalogs, policies, secrets.
 pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Result<Parts, StartError> {
     let mut texts = BTreeMap::from([("config".to_owned(), config_text.to_owned())]);
     secrets::check(config, environment)?;
-    let reviewers = Reviewers {
-        read: secrets::reviewers(config, environment, May::Read)?,
-        erase: secrets::reviewers(config, environment, May::Erase)?,
-    };
+    let reviewers = secrets::reviewers(config, environment)?;
     let catalogs = catalogs(config, &mut texts)?;
     let mut sources = policy_files(&config.policies, &mut texts)?;
     let compiled = compile(&rules(config));
@@ -74,8 +61,8 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
             )
             .asking(config.approvals.rule),
             policies,
+            reviewers,
         },
-        reviewers,
         compiled,
         loaded,
     })

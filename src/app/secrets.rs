@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{Environment, StartError};
-use crate::config::{Agent, Config, IssuerKind, May, Rule, SecretFrom};
+use crate::config::{Agent, Config, IssuerKind, Rule, SecretFrom};
 use crate::identify::{AgentProofs, All, Attestor, TokenRule};
-use crate::model::{AgentName, Digest, Secret};
+use crate::model::{AgentName, Digest, Reviewer, Reviewers, Secret};
 
 /// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -198,19 +198,21 @@ fn attestor(agent: &AgentName, rule: &Rule, environment: &Environment) -> Result
     })
 }
 
-/// Digests of the tokens of those reviewers who may do this.
-pub(super) fn reviewers(
-    config: &Config,
-    environment: &Environment,
-    what: May,
-) -> Result<BTreeMap<String, Digest>, SecretError> {
-    let reading = config.reviewers.iter().filter(|(_, reviewer)| reviewer.may.contains(&what));
-    let digest = |name: &String, from: &SecretFrom| {
-        let token = secret(from, environment)?;
+/// The reviewers, by the digests of their tokens. Two with the same token could not be told apart.
+pub(super) fn reviewers(config: &Config, environment: &Environment) -> Result<Reviewers, SecretError> {
+    let (mut known, mut seen) = (Vec::new(), BTreeMap::new());
+    for (name, reviewer) in &config.reviewers {
+        let token = secret(&reviewer.token, environment)?;
+        let weak = |why: String| SecretError::Weak { from: described(&reviewer.token), why };
         // The same length is asked of a reviewer's token as of an agent's.
-        TokenRule::new(&AgentName(name.as_str().into()), &token)
-            .map_err(|why| SecretError::Weak { from: described(from), why: why.to_string() })?;
-        Ok(token.digest())
-    };
-    reading.map(|(name, reviewer)| Ok((name.clone(), digest(name, &reviewer.token)?))).collect()
+        TokenRule::new(&AgentName(name.as_str().into()), &token).map_err(|why| weak(why.to_string()))?;
+        if let Some(other) = seen.insert(token.digest(), name) {
+            return Err(weak(format!(
+                "it is that of the reviewer `{other}` too, so records could not say who did what"
+            )));
+        }
+        let (may, roles) = (reviewer.may.clone(), reviewer.roles.clone());
+        known.push((token.digest(), Reviewer { name: Some(name.clone()), may, roles }));
+    }
+    Ok(Reviewers::new(known))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::people::{Approvals, Reviewer, approvals};
+use super::people::{Approvals, Reviewer, approvals, reviewers};
 use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
@@ -266,7 +266,7 @@ impl Config {
             },
             policies: base.join(file.policies.dir),
             approvals: approvals(file.approvals, base)?,
-            reviewers: file.reviewers.into_iter().map(|(name, reviewer)| (name, reviewer.parse(base))).collect(),
+            reviewers: reviewers(file.reviewers, base)?,
             agents: file
                 .agents
                 .into_iter()

@@ -1,12 +1,13 @@
 //! People as configured: who may look and agree, and how they are asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::parsed::{ConfigError, SecretFrom, wrong};
-use super::{ApprovalsFile, AskFile, May, ReviewerFile};
+use super::parsed::{ConfigError, SecretFrom, named, wrong};
+use super::{ApprovalsFile, AskFile, ReviewerFile};
 use crate::memory::DeskRule;
+use crate::model::{May, Reviewer as Known};
 
 /// Seconds a call may be held until somebody agrees: agents and what they are built on wait for about as long.
 const LONGEST_HOLD: u64 = 300;
@@ -31,11 +32,21 @@ pub struct Approvals {
     pub webhook: Option<SecretFrom>,
 }
 
-impl ReviewerFile {
-    pub(super) fn parse(self, base: &Path) -> Reviewer {
-        let Self { token, may, roles } = self;
-        Reviewer { token: token.parse(base), may: may.into_iter().collect(), roles: roles.into_iter().collect() }
-    }
+/// Records name who decided something, so no reviewer is called what records call somebody else.
+pub(super) fn reviewers(
+    files: BTreeMap<String, ReviewerFile>,
+    base: &Path,
+) -> Result<BTreeMap<String, Reviewer>, ConfigError> {
+    let reviewer = |(name, file): (String, ReviewerFile)| {
+        named("reviewers", &name)?;
+        if [Known::OPERATOR, "opener", "policy"].contains(&name.as_str()) {
+            return Err(wrong(format!("reviewers.{name}"), "records call somebody else so; take another name"));
+        }
+        let ReviewerFile { token, may, roles } = file;
+        let (may, roles) = (may.into_iter().collect(), roles.into_iter().collect());
+        Ok((name, Reviewer { token: token.parse(base), may, roles }))
+    };
+    files.into_iter().map(reviewer).collect()
 }
 
 pub(super) fn approvals(file: ApprovalsFile, base: &Path) -> Result<Approvals, ConfigError> {

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crate::identify::Identify;
 use crate::judge::Policies;
 use crate::memory::Bounds;
+use crate::model::Reviewers;
 use crate::understand::Catalog;
 
 /// What was loaded together.
@@ -19,6 +20,8 @@ pub struct Rulebook {
     pub bounds: Bounds,
     /// What is allowed.
     pub policies: Policies,
+    /// Who may look at what was done, and decide what may be.
+    pub reviewers: Reviewers,
 }
 
 /// The rulebook that new calls are judged by.

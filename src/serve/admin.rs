@@ -1,26 +1,27 @@
 //! The other door: for reviewers and operators.
 
+mod reviewer;
 mod tree;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use axum::{Json, Router};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
-use serde_json::json;
-use subtle::ConstantTimeEq as _;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower_service::Service as _;
 
+use self::reviewer::{Denied, Id, Lineage};
 use super::Answers;
-use crate::model::{CallId, Digest, Peer};
-use crate::record::{Filter, Rail, Reader};
+use crate::mediate::Current;
+use crate::model::{CallId, May, Peer, Reviewer};
+use crate::record::{Filter, Rail, Reader, StoreError};
 use crate::telemetry::Metrics;
 
 /// What the admin door shows.
@@ -32,16 +33,14 @@ pub struct Admin {
 /// What its pages are made from.
 pub struct Sources {
     /// Opens the lineage for reading; each request has a reader of its own.
-    pub reader: Box<dyn Fn() -> Result<Reader, String> + Send + Sync>,
+    pub reader: Box<dyn Fn() -> Result<Reader, StoreError> + Send + Sync>,
     /// Whether anything can be recorded.
     pub rail: Arc<Rail>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Digests of the tokens of those who may read, by name.
-    pub readers: BTreeMap<String, Digest>,
-    /// The same of those who may erase what is private.
-    pub erasers: BTreeMap<String, Digest>,
-    /// The user the sidecar runs as, who may read over a Unix socket without a token.
+    /// What judges, and who may look at that.
+    pub rulebook: Arc<Current>,
+    /// The user the sidecar runs as, who may do everything over a Unix socket without a token.
     pub uid: u32,
     /// Turns true when the sidecar is stopping.
     pub stop: watch::Receiver<bool>,
@@ -119,12 +118,8 @@ struct Wanted {
     before: Option<u64>,
 }
 
-async fn calls(
-    State(sources): State<Arc<Sources>>,
-    peer: Known,
-    headers: HeaderMap,
-    Query(wanted): Query<Wanted>,
-) -> Response {
+async fn calls(lineage: Lineage, reviewer: Reviewer, Query(wanted): Query<Wanted>) -> Result<Json<Value>, Denied> {
+    reviewer.must(May::Read)?;
     let filter = Filter {
         agent: wanted.agent,
         action: wanted.action,
@@ -133,56 +128,10 @@ async fn calls(
         before: wanted.before,
         ..Filter::default()
     };
-    read(sources, &peer, &headers, move |reader| reader.calls(&filter).map(|calls| json!({ "calls": calls }))).await
+    Ok(Json(json!({ "calls": lineage.ask(move |reader| reader.calls(&filter)).await? })))
 }
 
-async fn call(
-    State(sources): State<Arc<Sources>>,
-    peer: Known,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Response {
-    let Ok(id) = id.parse::<CallId>() else { return (StatusCode::NOT_FOUND, "no such call\n").into_response() };
-    read(sources, &peer, &headers, move |reader| reader.story(id).map(|story| json!(story))).await
+async fn call(lineage: Lineage, reviewer: Reviewer, Id(call): Id<CallId>) -> Result<Json<Value>, Denied> {
+    reviewer.must(May::Read)?;
+    Ok(Json(json!(lineage.ask(move |reader| reader.story(call)).await?)))
 }
-
-async fn read<E: std::fmt::Display>(
-    sources: Arc<Sources>,
-    peer: &Known,
-    headers: &HeaderMap,
-    query: impl FnOnce(&Reader) -> Result<serde_json::Value, E> + Send + 'static,
-) -> Response {
-    if !may(&sources.readers, &sources, peer, headers) {
-        return refused_to();
-    }
-    let asked = tokio::task::spawn_blocking(move || {
-        let reader = (sources.reader)()?;
-        query(&reader).map_err(|error| error.to_string())
-    });
-    match asked.await {
-        Ok(Ok(value)) => axum::Json(value).into_response(),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the lineage could not be read");
-            (StatusCode::SERVICE_UNAVAILABLE, "the lineage could not be read\n").into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-fn refused_to() -> Response {
-    (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], "a reviewer's token is needed\n").into_response()
-}
-
-/// The token of one of these reviewers; or, over a Unix socket, being the user who owns the lineage anyway.
-fn may(these: &BTreeMap<String, Digest>, sources: &Sources, peer: &Known, headers: &HeaderMap) -> bool {
-    if matches!(&*peer.0, Peer::Process(process) if process.uid == sources.uid) {
-        return true;
-    }
-    let Some(token) = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")) else {
-        return false;
-    };
-    let shown = Digest::of(token);
-    these.values().fold(false, |found, known| found | bool::from(known.0.ct_eq(&shown.0)))
-}
-
-type Known = axum::Extension<Arc<Peer>>;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::common::invariants;
 use super::common::sidecar::{Answer, FRAMEWORK, READ, Sidecar, Wanted};
+use super::common::wire::Agent;
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n")
@@ -205,5 +206,11 @@ async fn the_admin_door_shows_health_to_all_and_calls_to_reviewers() {
     assert!(status == 200 && story.contains("\"ended\""), "{story}");
     assert!(!story.contains(&sidecar.vault.canary));
     assert_eq!(ask("/v1/calls/none", Some(FRAMEWORK)).await.0, 404);
+    // Who may look may not do everything.
+    let erase = format!(
+        "POST /v1/calls/{call}/erase HTTP/1.1\r\nhost: HOST\r\nauthorization: Bearer {FRAMEWORK}\r\nconnection: close\r\n\r\n"
+    );
+    let refused = Agent::new(sidecar.admin).ask(erase).await;
+    assert_eq!((refused.status, refused.body.as_str()), (403, "this reviewer's `may` does not list `erase`\n"));
     invariants::hold(&mut sidecar).await;
 }

@@ -114,6 +114,7 @@ async fn what_is_private_is_erased_by_the_door_and_a_record_says_so() {
     let (status, body) = with_token(sidecar.admin, "POST", &path).await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     let story = sidecar.story(call, "erased").await;
+    assert_eq!(story.last("erased").unwrap().entry["by"], "ana");
     assert!(
         story.records.iter().all(|record| record.private.as_ref().is_none_or(serde_json::Map::is_empty)),
         "{story:?}"

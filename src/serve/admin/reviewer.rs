@@ -1,0 +1,113 @@
+//! What every endpoint of the admin door takes: who asks and what they may, an id from the path, the lineage to read.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::request::Parts;
+
+use super::Sources;
+use crate::model::{Digest, May, Peer, Reviewer};
+use crate::record::{Reader, StoreError, Unavailable};
+
+/// Why there is no answer, in words for whoever asked.
+#[derive(Debug)]
+pub struct Denied(StatusCode, String);
+
+impl Denied {
+    /// There is nothing of this name.
+    pub(super) fn unknown(what: impl Display) -> Self {
+        Self(StatusCode::NOT_FOUND, what.to_string())
+    }
+
+    /// It was not done, because that could not be recorded.
+    pub(super) fn unrecorded(error: &Unavailable) -> Self {
+        tracing::warn!(%error, "what a reviewer asked for was not done");
+        Self(StatusCode::SERVICE_UNAVAILABLE, "nothing was done: it could not be recorded".to_owned())
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let Self(status, why) = self;
+        let mut answer = (status, why + "\n").into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+        }
+        answer
+    }
+}
+
+impl Reviewer {
+    /// An error if they may not do this.
+    pub(super) fn must(&self, what: May) -> Result<(), Denied> {
+        if self.may.contains(&what) {
+            return Ok(());
+        }
+        Err(Denied(StatusCode::FORBIDDEN, format!("this reviewer's `may` does not list `{}`", what.name())))
+    }
+}
+
+/// By a token; or, without one, by being the user who owns the lineage anyway, which only a Unix socket shows.
+impl FromRequestParts<Arc<Sources>> for Reviewer {
+    type Rejection = Denied;
+
+    async fn from_request_parts(parts: &mut Parts, sources: &Arc<Sources>) -> Result<Self, Denied> {
+        let unknown = || Denied(StatusCode::UNAUTHORIZED, "a reviewer's token is needed".to_owned());
+        let Some(value) = parts.headers.get(AUTHORIZATION) else {
+            let owner = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| match &**peer {
+                Peer::Process(process) => process.uid == sources.uid,
+                Peer::Loopback { .. } | Peer::Remote(_) => false,
+            });
+            return if owner { Ok(Self::operator()) } else { Err(unknown()) };
+        };
+        let token = value.as_bytes().strip_prefix(b"Bearer ").ok_or_else(unknown)?;
+        sources.rulebook.now().reviewers.by_token(&Digest::of(token)).ok_or_else(unknown)
+    }
+}
+
+/// The id in the path, of whatever it is one of.
+pub(super) struct Id<T>(pub(super) T);
+
+impl<T: FromStr + Send> FromRequestParts<Arc<Sources>> for Id<T> {
+    type Rejection = Denied;
+
+    async fn from_request_parts(parts: &mut Parts, sources: &Arc<Sources>) -> Result<Self, Denied> {
+        let path = Path::<String>::from_request_parts(parts, sources).await;
+        let id = path.ok().and_then(|Path(text)| text.parse().ok());
+        id.map(Self).ok_or_else(|| Denied::unknown("nothing has such an id"))
+    }
+}
+
+/// The lineage, read on a thread that may wait.
+pub(super) struct Lineage(Arc<Sources>);
+
+impl FromRequestParts<Arc<Sources>> for Lineage {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, sources: &Arc<Sources>) -> Result<Self, Infallible> {
+        Ok(Self(sources.clone()))
+    }
+}
+
+impl Lineage {
+    /// What it says.
+    pub(super) async fn ask<T: Send + 'static>(
+        self,
+        question: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let asked = tokio::task::spawn_blocking(move || question(&(self.0.reader)()?)).await;
+        let error = match asked {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(%error, "the lineage could not be read");
+        Err(Denied(StatusCode::SERVICE_UNAVAILABLE, "the lineage could not be read".to_owned()))
+    }
+}
