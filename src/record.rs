@@ -20,7 +20,7 @@ mod verify;
 
 use std::time::Duration;
 
-pub use self::account::{Known, asked, closed, erased, lapsed, loaded, opened, resolved};
+pub use self::account::{Known, asked, closed, erased, glass_broken, lapsed, loaded, opened, resolved, reviewed};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{

@@ -19,6 +19,7 @@ pub struct Metrics {
     failed: BTreeMap<Code, IntCounter>,
     refused: BTreeMap<Code, IntCounter>,
     connections: IntGauge,
+    glass: IntCounter,
 }
 
 /// Names of metrics, in one place.
@@ -26,6 +27,7 @@ pub struct Metrics {
 enum Name {
     Calls,
     Connections,
+    Glass,
 }
 
 impl Name {
@@ -33,6 +35,7 @@ impl Name {
         match self {
             Self::Calls => "countersign_calls_total",
             Self::Connections => "countersign_connections",
+            Self::Glass => "countersign_glass_broken_total",
         }
     }
 
@@ -40,6 +43,7 @@ impl Name {
         match self {
             Self::Calls => "Calls by outcome (answered, failed, refused) and code.",
             Self::Connections => "Connections of agents that are open.",
+            Self::Glass => "Times the glass was broken for an agent: each wants a review.",
         }
     }
 }
@@ -51,7 +55,9 @@ impl Metrics {
         let calls = IntCounterVec::new(Opts::new(Name::Calls.text(), Name::Calls.help()), &["outcome", "code"])?;
         let connections = IntGauge::new(Name::Connections.text(), Name::Connections.help())?;
         registry.register(Box::new(calls.clone()))?;
+        let glass = IntCounter::new(Name::Glass.text(), Name::Glass.help())?;
         registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(glass.clone()))?;
         let by_code = |outcome: &str| {
             Code::ALL.into_iter().map(|code| (code, calls.with_label_values(&[outcome, code.name()]))).collect()
         };
@@ -60,6 +66,7 @@ impl Metrics {
             failed: by_code("failed"),
             refused: by_code("refused"),
             connections,
+            glass,
             registry,
         })
     }
@@ -75,6 +82,11 @@ impl Metrics {
     /// A call was refused with this code.
     pub fn refused(&self, code: Code) {
         self.refused.get(&code).into_iter().for_each(IntCounter::inc);
+    }
+
+    /// The glass was broken for an agent.
+    pub fn glass_broken(&self) {
+        self.glass.inc();
     }
 
     /// A connection was opened; it is counted until the guard is dropped.

@@ -65,6 +65,7 @@ mod store {
 
 #[cfg(test)]
 mod suite {
+    mod approvals;
     mod architecture;
     pub mod common;
     mod configuration;

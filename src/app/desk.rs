@@ -37,6 +37,11 @@ pub(super) fn recall(reader: &Reader, memory: &Memory, rail: &Rail) -> Result<()
             rail.note(record::lapsed(&asked, now));
         }
     }
+    // The longest that it may be broken.
+    let since = now.before(Duration::from_secs(3_600));
+    for (agent, until) in reader.broken_glass(since)? {
+        memory.break_glass(&AgentName(agent.into()), until);
+    }
     Ok(())
 }
 

@@ -91,7 +91,10 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let desk = tokio::spawn(desk::keep(walk.memory.clone(), walk.rail.clone(), notices));
     let hosts = host_names(admin, &[]);
     let shown = serve::Door {
-        answers: Arc::new(Admin::new(hosts, sources(config, walk, stopped.clone()))),
+        answers: Arc::new(Admin::new(
+            hosts,
+            sources(config, mediator(walk, Arc::new(HyperUpstream::new(dial.clone()))), stopped.clone()),
+        )),
         places: Places::new(REVIEWERS),
         tls: None,
         metrics: walk.metrics.clone(),
@@ -159,13 +162,14 @@ fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics }
 }
 
-fn sources(config: &Config, walk: &Walk, stop: watch::Receiver<bool>) -> Sources {
+fn sources(config: &Config, mediator: Mediator, stop: watch::Receiver<bool>) -> Sources {
     let path = config.lineage.path.clone();
     Sources {
         reader: Box::new(move || Reader::open(&path)),
-        rail: walk.rail.clone(),
-        rulebook: walk.rulebook.clone(),
-        metrics: walk.metrics.clone(),
+        rail: mediator.rail.clone(),
+        rulebook: mediator.rulebook.clone(),
+        metrics: mediator.metrics.clone(),
+        mediator,
         uid: rustix::process::geteuid().as_raw(),
         stop,
     }

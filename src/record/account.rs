@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::PastQuestion;
 use super::event::{Closed, CredentialPlan, Erased, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
-use super::people::{Answer, Asked, Resolved};
+use super::people::{Answer, Asked, GlassBroken, Resolved, Reviewed};
 use crate::judge::{No, Permit};
 use crate::memory::About;
 use crate::model::{
-    Action, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp, names_credential,
+    Action, AgentName, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp,
+    names_credential,
 };
 
 type Private = BTreeMap<&'static str, Value>;
@@ -67,6 +68,19 @@ pub fn resolved(about: &About, answer: Answer, by: Option<&str>, why: &str, at: 
     let private = if why.is_empty() { Private::new() } else { Private::from([("why", shortened(why).into())]) };
     let event = Event::Resolved(Resolved { approval: about.id, answer, by: by.map(str::to_owned) });
     Record { at, call: Some(about.call), task: Some(about.task), event, private }
+}
+
+/// The glass was broken for an agent, by whom and why, until then.
+pub fn glass_broken(agent: &AgentName, (by, why): (&str, &str), until: Timestamp, at: Timestamp) -> Record {
+    let event = Event::GlassBroken(GlassBroken { agent: agent.to_string(), by: by.to_owned(), until });
+    Record { at, call: None, task: None, event, private: Private::from([("why", shortened(why).into())]) }
+}
+
+/// Somebody has looked at what was done while it was.
+pub fn reviewed(record: u64, (by, note): (&str, &str), at: Timestamp) -> Record {
+    let private = if note.is_empty() { Private::new() } else { Private::from([("note", shortened(note).into())]) };
+    let event = Event::Reviewed(Reviewed { record, by: by.to_owned() });
+    Record { at, call: None, task: None, event, private }
 }
 
 /// A question of an earlier run is over: the call that it was about was kept by that run.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::OptionalExtension as _;
 use serde_json::Value;
 
-use super::{Reader, StoreError, Stored};
+use super::{GlassBroken, Reader, StoreError, Stored};
 use crate::model::{ApprovalId, CallId, TaskId, Timestamp};
 
 /// A question of an earlier run.
@@ -48,6 +48,16 @@ impl Reader {
             found.push(record);
         }
         Ok(found)
+    }
+
+    /// For whom the glass was broken since then, and until when; the earliest first.
+    pub fn broken_glass(&self, since: Timestamp) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let records = self.said(&["glass_broken"], |record| at(record) >= since)?;
+        let broken = records.iter().rev().filter_map(|record| {
+            let broken: GlassBroken = serde_json::from_value(record.entry.clone()).ok()?;
+            Some((broken.agent, broken.until))
+        });
+        Ok(broken.collect())
     }
 
     /// The questions that were asked since then, the earliest first.

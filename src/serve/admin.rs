@@ -1,5 +1,6 @@
 //! The other door: for reviewers and operators.
 
+mod approvals;
 mod reviewer;
 mod tree;
 
@@ -19,7 +20,7 @@ use tower_service::Service as _;
 
 use self::reviewer::{Denied, Id, Lineage};
 use super::Answers;
-use crate::mediate::Current;
+use crate::mediate::{Current, Mediator};
 use crate::model::{CallId, May, Peer, Reviewer};
 use crate::record::{Filter, Rail, Reader, StoreError};
 use crate::telemetry::Metrics;
@@ -36,6 +37,8 @@ pub struct Sources {
     pub reader: Box<dyn Fn() -> Result<Reader, StoreError> + Send + Sync>,
     /// Whether anything can be recorded.
     pub rail: Arc<Rail>,
+    /// The walk, for what reviewers decide in it.
+    pub mediator: Mediator,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What judges, and who may look at that.
@@ -57,6 +60,12 @@ impl Admin {
             .route("/v1/calls/{id}", get(call))
             .route("/v1/calls/{id}/proof", get(tree::proof))
             .route("/v1/calls/{id}/erase", post(tree::erase))
+            .route("/v1/approvals", get(approvals::list))
+            .route("/v1/approvals/{id}/approve", post(approvals::approve))
+            .route("/v1/approvals/{id}/deny", post(approvals::deny))
+            .route("/v1/agents/{agent}/break-glass", post(approvals::break_glass))
+            .route("/v1/glass", get(approvals::glass))
+            .route("/v1/glass/{id}/review", post(approvals::review))
             .route("/checkpoint", get(tree::checkpoint))
             .route("/tile/{*path}", get(tree::tile))
             .with_state(Arc::new(sources));

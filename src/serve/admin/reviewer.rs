@@ -25,6 +25,16 @@ impl Denied {
         Self(StatusCode::NOT_FOUND, what.to_string())
     }
 
+    /// It is not for them to do.
+    pub(super) fn not(why: impl Display) -> Self {
+        Self(StatusCode::FORBIDDEN, why.to_string())
+    }
+
+    /// What they sent makes no sense.
+    pub(super) fn wrong(why: impl Display) -> Self {
+        Self(StatusCode::BAD_REQUEST, why.to_string())
+    }
+
     /// It was not done, because that could not be recorded.
     pub(super) fn unrecorded(error: &Unavailable) -> Self {
         tracing::warn!(%error, "what a reviewer asked for was not done");
