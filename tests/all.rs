@@ -56,6 +56,7 @@ mod store {
     pub mod fixture;
     mod killed;
     mod lines;
+    mod lists;
     mod power;
     mod proofs;
     mod rotation;

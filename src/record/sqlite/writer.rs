@@ -11,8 +11,9 @@ use super::super::archive;
 use super::super::tiles::Edge;
 use super::super::{Signer, StoreError, Unavailable};
 use super::backfill::{self, Backfill};
-use super::batch::{self, Failure, Note};
+use super::batch::{self, Failure, Grown, Note};
 use super::files::{self, Files, Lock};
+use super::filing::Filing;
 use super::open::{Life, Lived, Outstanding, lives};
 use super::queue::{Delivery, Pending, Queue, Unclaimed};
 use super::reserve::{self, Reserve};
@@ -51,6 +52,7 @@ pub struct Writer {
     files: Files,
     edge: Edge,
     before: Edge,
+    filing: Filing,
     outstanding: Outstanding,
     /// While it is spent, nothing begins.
     reserve: Reserve,
@@ -93,6 +95,7 @@ impl Writer {
             files,
             before: Edge::new(),
             edge,
+            filing: Filing::default(),
             outstanding,
             reserve,
             rotation,
@@ -172,6 +175,7 @@ impl Writer {
             Ok(bytes) => self.settle(batch, note, bytes),
             Err(Failure { cause, in_doubt }) => {
                 self.edge.copy_from(&self.before);
+                self.filing.forget();
                 self.give_up(batch, &cause);
                 if reserve::is_full(&cause, &self.options.path) && self.reserve.spend() {
                     self.retry_at = Some(Instant::now());
@@ -205,7 +209,7 @@ impl Writer {
         if promise {
             set(Sync::Full)?;
         }
-        let written = batch::write(db, &mut self.edge, batch, note);
+        let written = batch::write(db, Grown { edge: &mut self.edge, filing: &mut self.filing }, batch, note);
         if promise {
             set(Sync::Normal)?;
         }
