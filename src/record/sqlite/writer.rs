@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::super::archive;
 use super::super::tiles::Edge;
@@ -181,7 +182,7 @@ impl Writer {
                     self.retry_at = Some(Instant::now());
                 }
                 if in_doubt {
-                    self.db = None;
+                    self.let_go();
                     self.doubtful = self.kept.len();
                 }
             }
@@ -303,6 +304,18 @@ impl Writer {
             } else {
                 self.kept.push(pending);
             }
+        }
+    }
+
+    /// Lets go of a connection without moving its log into the file, as closing the last one does: after a failed sync parts
+    /// of the log may never reach the disk, and a file that is half moved could not be completed from it. A log that somebody
+    /// has deleted is moved, since nobody can open it any more.
+    fn let_go(&mut self) {
+        let in_place = self.files.are_in_place();
+        if let Some(db) = self.db.take().filter(|_| in_place)
+            && let Err(cause) = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::warn!(%cause, "the lineage's log is moved into its file before it is written anew");
         }
     }
 
