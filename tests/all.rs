@@ -53,6 +53,7 @@ mod store {
     mod disk;
     mod durability;
     mod failures;
+    mod formats;
     pub mod fixture;
     mod killed;
     mod lines;
