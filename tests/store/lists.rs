@@ -284,7 +284,7 @@ fn a_batch_that_failed_leaves_its_verdicts_to_be_noted_anew() {
     let place = Place::new();
     let (lineage, _) = place.try_open(1 << 16).unwrap();
     put(&lineage, permitted(1));
-    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON payloads WHEN new.seq > 2
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON payloads WHEN new.seq > 0
                   BEGIN SELECT RAISE(ABORT, 'disk on fire'); END";
     place.sql().execute_batch(refuse).unwrap();
     let mut first = permitted(3);
