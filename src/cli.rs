@@ -69,6 +69,9 @@ pub enum Failure {
     /// Something that is needed is not there: 4.
     #[error("{0}")]
     Away(String),
+    /// Whoever read the output has left, as `head` does. Nobody is told; 141, as for a program that the signal for it ends.
+    #[error("nobody reads the output any more")]
+    Unread,
 }
 
 /// Runs the command that the arguments name.
@@ -85,11 +88,13 @@ pub fn main() -> ExitCode {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::No) => ExitCode::from(1),
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "countersign: {failure}");
-            ExitCode::from(match failure {
+            let code = match failure {
                 Failure::Usage(_) => 2,
                 Failure::Away(_) => 4,
-            })
+                Failure::Unread => return ExitCode::from(141),
+            };
+            let _ = writeln!(std::io::stderr(), "countersign: {failure}");
+            ExitCode::from(code)
         }
     }
 }

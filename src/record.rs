@@ -3,9 +3,11 @@
 mod account;
 mod archive;
 mod checkpoint;
+mod combination;
 mod entry;
 mod error;
 mod event;
+mod list;
 mod past;
 mod people;
 mod prove;
@@ -27,9 +29,10 @@ pub use self::event::{
     AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, FactsNote, HandleNote, Loaded, Minted,
     Opened, Permitted, Record, Refused, Repeated, SentNote, Settled,
 };
+pub use self::list::Filter;
 pub use self::past::Past;
 pub use self::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
-pub use self::query::{Filter, Reader, Stored, Story};
+pub use self::query::{Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};
 pub use self::said::PastQuestion;
 pub use self::seal::Sealer;

@@ -53,9 +53,11 @@ mod store {
     mod disk;
     mod durability;
     mod failures;
+    mod formats;
     pub mod fixture;
     mod killed;
     mod lines;
+    mod lists;
     mod power;
     mod proofs;
     mod rotation;

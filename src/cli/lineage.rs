@@ -216,6 +216,9 @@ impl From<StoreError> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::Unread;
+        }
         Self::Away(format!("the output cannot be written: {error}"))
     }
 }

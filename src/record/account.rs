@@ -14,7 +14,7 @@ use super::people::{Answer, Asked, GlassBroken, Resolved, Reviewed};
 use crate::judge::{No, Permit};
 use crate::memory::About;
 use crate::model::{
-    Action, AgentName, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp,
+    Action, AgentName, Call, CallId, Caller, Code, Decision, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp,
     names_credential,
 };
 
@@ -49,6 +49,7 @@ pub fn asked(about: &About, call: &Call, policies: Digest) -> Record {
     let facts = tell_facts(&about.facts, &mut private);
     let event = Event::Asked(Box::new(Asked {
         approval: about.id,
+        decision: Decision::Ask.name().to_owned(),
         agent: about.agent.to_string(),
         action: about.action.to_string(),
         effect: about.effect.name().to_owned(),

@@ -80,21 +80,34 @@ impl Reader {
         Ok(number(&self.db, BASE)?.unwrap_or(0))
     }
 
-    /// Walks through the archives, the latest first, with the records each has before `base`, until `look` says that it has
-    /// seen enough.
-    pub(super) fn back_through_archives(&self, look: &mut Look<'_, bool>) -> Result<(), StoreError> {
-        let mut end = self.base()?;
-        if end == 0 {
+    /// Looks at these records wherever they are, the latest first: once for each file that has some of them, until `look`
+    /// says that it has seen enough.
+    pub(super) fn back_through(&self, within: Range<u64>, look: &mut Look<'_, bool>) -> Result<(), StoreError> {
+        let here = within.start.max(self.base()?)..within.end;
+        if !here.is_empty() && look(&self.db, here)? {
             return Ok(());
         }
-        for archive in Archive::all(&self.path).into_iter().rev() {
+        self.back_through_archives(within, look)
+    }
+
+    /// The same for the records in archives alone.
+    pub(super) fn back_through_archives(
+        &self,
+        within: Range<u64>,
+        look: &mut Look<'_, bool>,
+    ) -> Result<(), StoreError> {
+        let mut end = self.base()?.min(within.end);
+        if end <= within.start {
+            return Ok(());
+        }
+        for archive in Archive::all(&self.path).into_iter().rev().filter(|archive| archive.first < within.end) {
             let (db, range) = archive.open()?;
-            let range = range.start..range.end.min(end);
+            let range = range.start.max(within.start)..range.end.min(end);
             if range.is_empty() {
                 continue;
             }
             end = range.start;
-            if look(&db, range)? {
+            if look(&db, range)? || end <= within.start {
                 return Ok(());
             }
         }

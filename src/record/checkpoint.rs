@@ -38,21 +38,7 @@ impl Checkpoint {
 
     /// Reads a note that `verifier`'s key signed. Signatures of other keys count for nothing.
     pub fn verify(note: &str, verifier: &Verifier) -> Result<Self, StoreError> {
-        let (text, signatures) = split(note)?;
-        let mut signed = false;
-        for line in signatures {
-            let signature = Signature::parse(line)?;
-            if signature.name == verifier.name && signature.key_id == verifier.key_id() {
-                let key = UnparsedPublicKey::new(&ED25519, verifier.key);
-                key.verify(text.as_bytes(), &signature.bytes)
-                    .map_err(|_| StoreError::Note("its signature does not fit its text"))?;
-                signed = true;
-            }
-        }
-        if !signed {
-            return Err(StoreError::Note("it is not signed by the expected key"));
-        }
-        Self::parse_text(text)
+        Self::parse_text(verifier.open(note)?)
     }
 
     fn parse_text(text: &str) -> Result<Self, StoreError> {
@@ -140,6 +126,22 @@ impl Verifier {
         read().ok_or_else(|| StoreError::VerificationKey(vkey.to_owned()))
     }
 
+    /// The text of a note that this key signed, with its last newline (c2sp.org/signed-note).
+    fn open<'a>(&self, note: &'a str) -> Result<&'a str, StoreError> {
+        let (text, signatures) = split(note)?;
+        let mut signed = false;
+        for line in signatures {
+            let signature = Signature::parse(line)?;
+            if signature.name == self.name && signature.key_id == self.key_id() {
+                let key = UnparsedPublicKey::new(&ED25519, self.key);
+                key.verify(text.as_bytes(), &signature.bytes)
+                    .map_err(|_| StoreError::Note("its signature does not fit its text"))?;
+                signed = true;
+            }
+        }
+        if signed { Ok(text) } else { Err(StoreError::Note("it is not signed by the expected key")) }
+    }
+
     /// The first four bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ key) (c2sp.org/signed-note).
     fn key_id(&self) -> [u8; 4] {
         let named = [self.name.as_bytes(), &[b'\n', ED25519_KIND], &self.key].concat();
@@ -215,6 +217,24 @@ mod tests {
         let verifier = Verifier::parse(vkey).unwrap();
         assert_eq!((hex::encode(verifier.key_id()), verifier.to_string()), ("530d903a".into(), vkey.into()));
         assert!(Verifier::parse(&vkey.replace("530d903a", "530d903b")).is_err());
+    }
+
+    /// Note and key are those of the example in Go's `golang.org/x/mod/sumdb/note`, where the format comes from.
+    #[test]
+    fn the_example_note_of_its_first_author_opens_and_with_any_bit_changed_does_not() {
+        let verifier = Verifier::parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").unwrap();
+        let text =
+            "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
+        let signature = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=";
+        let note = format!("{text}\n— PeterNeumann {signature}\n");
+        assert_eq!(verifier.open(&note).unwrap(), text);
+        for (at, bit) in (0..note.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut bent = note.clone().into_bytes();
+            bent[at] ^= 1 << bit;
+            let opened = String::from_utf8(bent).is_ok_and(|bent| verifier.open(&bent).is_ok());
+            assert!(!opened, "bit {bit} of byte {at}");
+        }
+        assert!(Verifier::parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TX").is_err());
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::model::{ApprovalId, Digest, Timestamp};
 pub struct Asked {
     /// The question's name.
     pub approval: ApprovalId,
+    /// `ask`.
+    pub decision: String,
     /// Who asked for the call.
     pub agent: String,
     /// The action's full name.

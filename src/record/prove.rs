@@ -86,44 +86,58 @@ impl Reader {
     }
 }
 
-/// The tree's hashes, from tiles and, at the right edge, from records.
+/// The tree's hashes, from tiles and, at the right edge, from what was noted of it and from records.
+///
+/// A proof comes by the same tile several times, so each is read and hashed once.
 struct Rows<'a> {
     reader: &'a Reader,
-    /// Full tiles that were read already: a proof comes by the same one several times.
-    read: BTreeMap<(u8, u64), Vec<Digest>>,
+    full: BTreeMap<(u8, u64), Vec<Digest>>,
+    /// The first hashes of tiles that are not full, as far as they were asked for.
+    begun: BTreeMap<(u8, u64), Vec<Digest>>,
 }
 
 impl<'a> Rows<'a> {
     const fn of(reader: &'a Reader) -> Self {
-        Self { reader, read: BTreeMap::new() }
+        Self { reader, full: BTreeMap::new(), begun: BTreeMap::new() }
     }
 
     /// The first `width` hashes of a tile, if there are so many.
-    fn row(&mut self, level: u8, index: u64, width: usize) -> Result<Option<Vec<Digest>>, StoreError> {
-        if let Some(full) = self.full(level, index)? {
-            return Ok(full.get(..width).map(<[Digest]>::to_vec));
+    fn row(&mut self, level: u8, index: u64, width: usize) -> Result<Option<&[Digest]>, StoreError> {
+        let place = (level, index);
+        if !self.begun.contains_key(&place) {
+            if self.full(level, index)?.is_some() {
+                return Ok(self.full.get(&place).and_then(|full| full.get(..width)));
+            }
+            let noted = self.edge(level, index)?;
+            self.begun.insert(place, noted);
         }
+        let known = self.begun.get(&place).map_or(0, Vec::len);
+        if known < width {
+            let more = self.behind(place, known, width)?;
+            self.begun.entry(place).or_default().extend(more);
+        }
+        Ok(self.begun.get(&place).and_then(|hashes| hashes.get(..width)))
+    }
+
+    /// Those of a tile's hashes from `known` to before `width` that are there.
+    fn behind(&mut self, (level, index): (u8, u64), known: usize, width: usize) -> Result<Vec<Digest>, StoreError> {
         let from = index.saturating_mul(WIDTH as u64);
-        let mut hashes = Vec::with_capacity(width);
-        match level.checked_sub(1) {
-            None => {
-                let sql = "SELECT leaf FROM records WHERE seq >= ? AND seq < ? ORDER BY seq";
-                let mut rows = self.reader.db.prepare_cached(sql)?;
-                let to = from.saturating_add(width as u64);
-                let mut rows = rows.query(params![schema::row(from), schema::row(to)])?;
-                while let Some(row) = rows.next()? {
-                    hashes.push(Digest(row.get(0)?));
-                }
+        let (start, end) = (from.saturating_add(known as u64), from.saturating_add(width as u64));
+        let mut hashes = Vec::with_capacity(width - known);
+        if let Some(below) = level.checked_sub(1) {
+            for child in start..end {
+                let Some(full) = self.full(below, child)? else { break };
+                hashes.push(perfect_root(full));
             }
-            Some(below) => {
-                hashes.extend(self.edge(level, index)?.into_iter().take(width));
-                for child in (from..).take(width).skip(hashes.len()) {
-                    let Some(full) = self.full(below, child)? else { break };
-                    hashes.push(perfect_root(full));
-                }
+        } else {
+            let sql = "SELECT leaf FROM records WHERE seq >= ? AND seq < ? ORDER BY seq";
+            let mut rows = self.reader.db.prepare_cached(sql)?;
+            let mut rows = rows.query(params![schema::row(start), schema::row(end)])?;
+            while let Some(row) = rows.next()? {
+                hashes.push(Digest(row.get(0)?));
             }
         }
-        Ok((hashes.len() == width).then_some(hashes))
+        Ok(hashes)
     }
 
     /// Those of a tile's first hashes that were noted at the last checkpoint. A tile only grows, so they are still its first;
@@ -138,16 +152,16 @@ impl<'a> Rows<'a> {
     }
 
     fn full(&mut self, level: u8, index: u64) -> Result<Option<&[Digest]>, StoreError> {
-        if !self.read.contains_key(&(level, index)) {
+        if !self.full.contains_key(&(level, index)) {
             let sql = "SELECT hashes FROM tiles WHERE level = ? AND idx = ?";
             let mut tiles = self.reader.db.prepare_cached(sql)?;
             let stored: Option<Vec<u8>> =
                 tiles.query_row(params![level, schema::row(index)], |row| row.get(0)).optional()?;
             let Some(stored) = stored else { return Ok(None) };
             let hashes = tile_hashes(&stored).ok_or_else(|| tail::torn(level, index, "is torn"))?;
-            self.read.insert((level, index), hashes);
+            self.full.insert((level, index), hashes);
         }
-        Ok(self.read.get(&(level, index)).map(Vec::as_slice))
+        Ok(self.full.get(&(level, index)).map(Vec::as_slice))
     }
 }
 
@@ -160,8 +174,7 @@ impl Nodes for Rows<'_> {
         let first = index.saturating_mul(width);
         let (tile, within) = (first / WIDTH as u64, usize::try_from(first % WIDTH as u64).unwrap_or(WIDTH));
         let end = within.saturating_add(usize::try_from(width).unwrap_or(WIDTH));
-        let row = self.row(level, tile, end)?;
-        let hashes = row.as_deref().and_then(|row| row.get(within..end));
+        let hashes = self.row(level, tile, end)?.and_then(|row| row.get(within..end));
         hashes.map(perfect_root).ok_or_else(|| tail::torn(level, tile, "is missing"))
     }
 }

@@ -1,39 +1,21 @@
 //! Reads a lineage: while it is being written, or from a copy.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::StoreError;
 use super::entry::Payload;
 use super::sqlite::{schema, tail};
-use crate::model::{CallId, Digest, TaskId};
+use crate::model::{CallId, Digest};
 
 /// A read-only view. It never waits for the writer, and never holds it up.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) db: Connection,
     pub(super) path: PathBuf,
-}
-
-/// Which calls to list. What is absent does not matter.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Of this agent.
-    pub agent: Option<String>,
-    /// With this action, by its full name or without its tool.
-    pub action: Option<String>,
-    /// `allow`, or what a refusal says: `deny`, `throttle`, `unavailable`.
-    pub decision: Option<String>,
-    /// In this task.
-    pub task: Option<TaskId>,
-    /// At most so many.
-    pub limit: usize,
-    /// Decided before this record: the way to the next page.
-    pub before: Option<u64>,
 }
 
 /// A record as it is stored.
@@ -122,10 +104,11 @@ impl Reader {
     pub fn story(&self, call: CallId) -> Result<Option<Story>, StoreError> {
         let of = |db: &Connection| stored(db, "call = ? ORDER BY records.seq", params![call.as_bytes()]);
         let mut records = of(&self.db)?;
-        let begins =
-            |records: &[Stored]| records.first().is_some_and(|first| ["permitted", "refused"].contains(&first.kind()));
+        let begins = |records: &[Stored]| {
+            records.first().is_some_and(|first| ["permitted", "refused", "asked"].contains(&first.kind()))
+        };
         if !begins(&records) {
-            self.back_through_archives(&mut |db, part| {
+            self.back_through_archives(0..u64::MAX, &mut |db, part| {
                 let earlier = of(db)?.into_iter().filter(|record| part.contains(&record.seq));
                 records.splice(0..0, earlier);
                 Ok(begins(&records))
@@ -142,59 +125,6 @@ impl Reader {
         };
         Ok(records.iter().filter(|record| erasable(record)).map(|record| record.seq).collect())
     }
-
-    /// Calls, those decided last first.
-    pub fn calls(&self, filter: &Filter) -> Result<Vec<Story>, StoreError> {
-        let view = self.db.unchecked_transaction()?;
-        let mut listed = Listed { found: Vec::new(), told: BTreeSet::new() };
-        self.list(&self.db, filter, u64::MAX, &mut listed)?;
-        self.back_through_archives(&mut |db, part| {
-            if listed.found.len() < filter.limit {
-                self.list(db, filter, part.end, &mut listed)?;
-            }
-            Ok(listed.found.len() >= filter.limit)
-        })?;
-        view.finish()?;
-        Ok(listed.found)
-    }
-
-    fn list(&self, db: &Connection, filter: &Filter, end: u64, listed: &mut Listed) -> Result<(), StoreError> {
-        let mut statement = db.prepare_cached(
-            "SELECT seq, call, entry FROM records
-             WHERE seq < ? AND kind IN ('permitted', 'refused', 'repeated') AND (?2 IS NULL OR task = ?2)
-             ORDER BY seq DESC",
-        )?;
-        let before = schema::row(filter.before.unwrap_or(u64::MAX).min(end));
-        let mut rows = statement.query(params![before, filter.task.as_ref().map(TaskId::as_bytes)])?;
-        while listed.found.len() < filter.limit
-            && let Some(row) = rows.next()?
-        {
-            let verdict: Verdict<'_> = match serde_json::from_slice(row.get_ref(2)?.as_blob().unwrap_or_default()) {
-                Ok(verdict) => verdict,
-                // What cannot be read is for `verify` to name; a list goes on without it.
-                Err(_) => continue,
-            };
-            if !filter.takes(&verdict) {
-                continue;
-            }
-            let call = row.get::<_, Option<[u8; 16]>>(1)?.map(CallId::from_bytes);
-            if let Some(call) = call {
-                if listed.told.insert(call) {
-                    listed.found.extend(self.story(call)?);
-                }
-            } else {
-                let seq: i64 = row.get(0)?;
-                listed.found.push(Story { call: None, records: stored(db, "records.seq = ?", params![seq])? });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a list has so far.
-struct Listed {
-    found: Vec<Story>,
-    told: BTreeSet<CallId>,
 }
 
 /// Records of one file.
@@ -210,26 +140,6 @@ pub(super) fn stored(db: &Connection, which: &str, values: &[&dyn rusqlite::ToSq
         found.push(read(row)?);
     }
     Ok(found)
-}
-
-/// What a list is filtered by, read without the rest of the record.
-#[derive(Deserialize)]
-struct Verdict<'a> {
-    agent: Option<std::borrow::Cow<'a, str>>,
-    action: Option<std::borrow::Cow<'a, str>>,
-    decision: Option<std::borrow::Cow<'a, str>>,
-}
-
-impl Filter {
-    fn takes(&self, verdict: &Verdict<'_>) -> bool {
-        let is =
-            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        let action = verdict.action.as_deref();
-        let short = action.and_then(|name| name.split_once('/')).map(|(_, short)| short);
-        is(&self.agent, verdict.agent.as_deref())
-            && (is(&self.action, action) || is(&self.action, short))
-            && is(&self.decision, Some(verdict.decision.as_deref().unwrap_or("allow")))
-    }
 }
 
 fn read(row: &Row<'_>) -> Result<Stored, StoreError> {

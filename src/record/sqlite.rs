@@ -3,6 +3,7 @@
 mod backfill;
 mod batch;
 mod files;
+pub(super) mod filing;
 mod open;
 mod queue;
 mod refused;

@@ -79,13 +79,13 @@ impl Edge {
         Ok(Self { size, levels })
     }
 
-    /// The hashes above the leaves that no full tile holds: by level and tile, the roots of the full tiles below.
-    pub fn upper(&self) -> impl Iterator<Item = (u8, u64, Vec<u8>)> {
+    /// The hashes that no full tile holds, by level and tile: leaves, and above them the roots of the full tiles below.
+    pub fn begun(&self) -> impl Iterator<Item = (u8, u64, Vec<u8>)> {
         let mut count = self.size;
-        (0..=u8::MAX).zip(&self.levels).filter_map(move |(level, hashes)| {
+        (0..=u8::MAX).zip(&self.levels).map(move |(level, hashes)| {
             let index = count / WIDTH as u64;
             count = index;
-            (level > 0).then(|| (level, index, hashes.iter().flat_map(|hash| hash.0).collect()))
+            (level, index, hashes.iter().flat_map(|hash| hash.0).collect())
         })
     }
 

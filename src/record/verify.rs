@@ -1,11 +1,15 @@
 //! Whether a lineage is what it was: every entry, leaf, tile, checkpoint and payload, computed anew.
 
+mod filed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension as _, Row, Rows, params};
 use serde::{Deserialize, Serialize};
 
+use self::filed::Filed;
 use super::checkpoint::Verifier;
+use super::combination::{Combination, VERDICTS};
 use super::entry::Payload;
 use super::sqlite::{schema, tail};
 use super::tiles::{CompletedTile, Edge, WIDTH, leaf_hash};
@@ -171,6 +175,7 @@ impl Walk {
         let mut rows = rows.query([schema::row(self.taken)])?;
         let next = self.next_note(&mut rows)?;
         let mut notes = Notes { rows, next };
+        let mut filed = Filed::read(&reader.db)?;
         reader.through(self.taken..u64::MAX, &mut |db, part| {
             if self.edge.size() < part.start && part.start <= base {
                 self.absent(reader, part.start, &mut notes)?;
@@ -182,9 +187,16 @@ impl Walk {
             )?;
             let mut records = records.query([schema::row(part.start), schema::row(part.end)])?;
             while let Some(row) = records.next()? {
-                let Checked { leaf, is_bare, erases } = check(row, self.edge.size())?;
+                let seq = self.edge.size();
+                let Checked { leaf, task, verdict, is_bare, erases } = check(row, seq)?;
+                if let Some(verdict) = verdict
+                    && !filed.holds(&reader.db, seq, task, &verdict)?
+                {
+                    let what = "it is not filed where a list of calls would look for it".to_owned();
+                    return Err(StoreError::Damaged { seq, what });
+                }
                 if is_bare {
-                    self.bare.insert(self.edge.size());
+                    self.bare.insert(seq);
                 }
                 self.erased += erases.iter().filter(|seq| self.bare.remove(seq)).count() as u64;
                 self.push(reader, leaf, &mut notes)?;
@@ -306,6 +318,9 @@ struct Named {
 /// A record that fits.
 struct Checked {
     leaf: Digest,
+    task: Option<TaskId>,
+    /// What it is filed under, if it is a verdict.
+    verdict: Option<Combination>,
     /// It had private fields, and has none any more.
     is_bare: bool,
     /// Whose private fields it says were erased.
@@ -331,15 +346,19 @@ fn check(row: &Row<'_>, seq: u64) -> Result<Checked, StoreError> {
     if !beside {
         return Err(damaged("what it is filed under differs from its entry"));
     }
+    let is_verdict = VERDICTS.contains(&named.kind.as_str());
+    let verdict = is_verdict.then(|| Combination::stored(entry)).flatten();
+    let checked =
+        Checked { leaf, task: named.task, verdict, is_bare: !named.private.is_empty(), erases: named.records };
     let Some(body) = row.get_ref(7)?.as_blob_or_null().unwrap_or_default() else {
-        return Ok(Checked { leaf, is_bare: !named.private.is_empty(), erases: named.records });
+        return Ok(checked);
     };
     let payload = Payload::parse(body).map_err(|_| damaged("its private fields cannot be read"))?;
     let shown = payload.commitments().ok_or_else(|| damaged("its private fields cannot be read"))?;
     let same = shown.len() == named.private.len()
         && shown.iter().all(|(name, commitment)| named.private.get(*name) == Some(commitment));
     if same {
-        Ok(Checked { leaf, is_bare: false, erases: named.records })
+        Ok(Checked { is_bare: false, ..checked })
     } else {
         Err(damaged("its private fields are not those it was recorded with"))
     }

@@ -181,3 +181,18 @@ fn a_count_of_refusals_is_listed() {
     assert_eq!(lines.len(), 4, "{text}");
     assert!(lines[1].contains("denied ×8"), "{text}");
 }
+
+#[test]
+fn a_reader_that_has_left_ends_the_command_quietly() {
+    let place = lineage();
+    let path = place.path();
+    for arguments in [&["list"][..], &["tail"], &["export"], &["verify"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.args(["lineage", "--file"]).arg(&path).args(arguments).stdout(writer);
+        let output = command.stderr(std::process::Stdio::piped()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), told.as_ref()), (Some(141), ""), "{arguments:?}");
+    }
+}

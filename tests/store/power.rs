@@ -313,6 +313,55 @@ fn a_sync_that_failed_once_costs_nothing_that_was_acknowledged() {
     }
 }
 
+/// A log that has just begun anew holds nothing yet of the pages that are written first. If a sync fails then, what is moved
+/// into the file next must be in the log, durably: half moved, nothing else can complete it.
+fn fails_at_the_beginning_of_a_log(sync: Sync, fails_in: i64) {
+    let place = Place::new();
+    let disk = Disk::under(&place);
+    let mut process = Process::start(&place, &disk, sync, true);
+    let said: Vec<String> = (0..40).map(|n| line(n, &process.ask(&format!("permit {n}")))).collect();
+    assert_eq!(process.ask("reopen"), "limbo 40");
+    disk.tell(Order::SyncFailsIn, fails_in);
+    let mut next = 100;
+    until("a sync has failed", || {
+        next += 1;
+        process.ask(&format!("permit {next}"));
+        disk.told(Order::SyncFailsIn) == 0
+    });
+    until("the disk is well", || process.ask("trouble") == "well");
+    assert!(process.ask("permit 99").starts_with("ok "));
+    process.kill();
+    let ops = read_journal(&disk);
+    let failed = ops.iter().position(|op| matches!(op, Op::SyncFailed { .. })).unwrap();
+    for fate in 0..4 {
+        let (mut media, mut random) = (Media::default(), Random(fate));
+        for (moment, op) in ops.iter().enumerate().take(failed + 40) {
+            media.happen(op, &mut random);
+            for _ in 0..if moment > failed { 3 } else { 0 } {
+                let left = tempfile::tempdir().unwrap();
+                media.fail(&mut random, left.path());
+                let broken = broken_promises(&place, left.path(), &said, sync);
+                let behind = moment - failed;
+                assert!(broken.is_empty(), "{sync:?}, {fails_in}, fate {fate}, {behind} behind: {broken:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_fails_at_the_beginning_of_a_log_leaves_a_file_that_can_be_completed() {
+    // There are syncs of the log's head, of the folder, of commits and of checkpoints.
+    for fails_in in 1..=4 {
+        fails_at_the_beginning_of_a_log(Sync::Normal, fails_in);
+        fails_at_the_beginning_of_a_log(Sync::Full, fails_in);
+    }
+}
+
+/// What the process says on the disk of a permission.
+fn line(n: u64, told: &str) -> String {
+    format!("permitted {} {}", told.strip_prefix("ok ").unwrap(), call(n))
+}
+
 /// The harness itself: on a disk that lies about its syncs, the promises are found broken.
 #[test]
 fn a_disk_that_lies_is_found_out() {

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use countersign::model::Revocation;
+use countersign::model::{Clock, Revocation, Timestamp};
 use countersign::record::tiles::proof::is_included;
 use countersign::record::{
-    Filter, Lineage, Options, Reader, Rotate, SqliteLineage, Verdict, erased, verify, verify_since,
+    Checkpoint, Filter, Lineage, Options, Reader, Rotate, SqliteLineage, Verdict, erased, verify, verify_since,
 };
 
 use super::fixture::*;
@@ -104,4 +106,38 @@ fn what_is_erased_is_erased_in_archives_too() {
     drop(lineage);
     let report = verify(&reader, None, Some(&place.vkey()));
     assert!(report.is_intact() && report.erased == 1, "{report:?}");
+}
+
+#[test]
+fn what_is_too_old_is_moved_out_and_what_is_not_stays() {
+    let place = Place::new();
+    let day = 86_400_000;
+    let now = Arc::new(AtomicI64::new(START + day));
+    let told = Arc::clone(&now);
+    let clock = Clock::new(move || Timestamp::from_millis(told.load(Ordering::Relaxed)));
+    let rotate = Rotate { bytes: None, age: Some(Duration::from_hours(24)) };
+    let options = Options { rotate, signed_every: Duration::from_millis(5), ..place.options(1024) };
+    let (lineage, _) = SqliteLineage::open(options, place.signer(), clock).unwrap();
+    for n in 0..300 {
+        put(&lineage, permitted(n));
+        drop(lineage.append(ended(n, Revocation::Confirmed)));
+    }
+    // The first record is a day old by now, and no older.
+    let reader = Reader::open(&place.path()).unwrap();
+    let signed = || Checkpoint::parse(&reader.checkpoint().unwrap().unwrap()).unwrap().size;
+    until("all is signed", || signed() == 600);
+    put(&lineage, refused(1_000));
+    until("that is signed, too", || signed() == 601);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(within(&place), 601, "nothing is too old");
+    now.fetch_add(1, Ordering::Relaxed);
+    let mut size = 601;
+    until("whole tiles are moved out", || {
+        size = put(&lineage, refused(1_000 + size)) + 1;
+        within(&place) <= size - 512
+    });
+    drop(lineage);
+    assert_eq!(reader.records(0, usize::MAX).unwrap().len() as u64, size);
+    let report = verify(&reader, None, Some(&place.vkey()));
+    assert!(report.is_intact() && report.absent == 0, "{report:?}");
 }

@@ -33,6 +33,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 enum { FDS = 4096, INODES = 4096 };
 static int32_t files[FDS];
 static char quiet[FDS];
+/* A failed sync is told once to everybody who has the file open (errseq_t, Linux since 4.13). */
+static char owed[FDS];
 static struct { ino_t inode; dev_t device; } inodes[INODES];
 static int32_t known = 0;
 
@@ -144,7 +146,7 @@ OPENAT(openat)
 OPENAT(openat64)
 
 int close(int fd) {
-    if (fd >= 0 && fd < FDS) files[fd] = 0;
+    if (fd >= 0 && fd < FDS) files[fd] = owed[fd] = 0;
     return real_close(fd);
 }
 
@@ -210,7 +212,13 @@ static int synced(int fd, int (*real)(int)) {
     pthread_mutex_lock(&lock);
     control[SYNCS]++;
     int result = 0;
-    if (control[SYNC_FAILS_IN] > 0 && --control[SYNC_FAILS_IN] == 0) {
+    if (owed[fd]) {
+        owed[fd] = 0;
+        errno = EIO;
+        result = -1;
+    } else if (control[SYNC_FAILS_IN] > 0 && --control[SYNC_FAILS_IN] == 0) {
+        for (int other = 0; other < FDS; other++)
+            if (other != fd && files[other] == files[fd]) owed[other] = 1;
         tell('f', files[fd], 0, 0, 0);
         errno = control[SYNC_ERRNO] ? (int)control[SYNC_ERRNO] : EIO;
         result = -1;

@@ -6,6 +6,7 @@ use rusqlite::{Connection, ErrorCode, params};
 
 use super::super::StoreError;
 use super::super::tiles::Edge;
+use super::filing::Filing;
 use super::queue::Pending;
 use super::schema::{BASE, NEEDS, NEEDS_ARCHIVES, OPEN_CALLS_FROM, OPEN_TASKS_FROM, SAID, row};
 use crate::model::{CallId, TaskId};
@@ -35,11 +36,19 @@ pub struct Failure {
     pub in_doubt: bool,
 }
 
-/// Writes all of it or nothing. Gives the bytes written, about. On failure `edge` is of no use any more.
-pub fn write(db: &Connection, edge: &mut Edge, records: &[Pending], note: Option<&Note>) -> Result<u64, Failure> {
+/// The tree as it grows, and where in it verdicts lie. After a failure neither is of use any more.
+#[derive(Debug)]
+pub struct Grown<'a> {
+    pub edge: &'a mut Edge,
+    pub filing: &'a mut Filing,
+}
+
+/// Writes all of it or nothing. Gives the bytes written, about.
+pub fn write(db: &Connection, grown: Grown<'_>, records: &[Pending], note: Option<&Note>) -> Result<u64, Failure> {
     let certain = |cause: rusqlite::Error| Failure { in_doubt: !is_refusal(&cause), cause: cause.into() };
     run(db, "BEGIN IMMEDIATE").map_err(certain)?;
-    let written = insert(db, edge, records).and_then(|bytes| {
+    let Grown { edge, filing } = grown;
+    let written = insert(db, Grown { edge, filing }, records).and_then(|bytes| {
         note.map_or(Ok(()), |note| insert_note(db, note, edge))?;
         Ok(bytes)
     });
@@ -62,7 +71,8 @@ pub fn write(db: &Connection, edge: &mut Edge, records: &[Pending], note: Option
     }
 }
 
-fn insert(db: &Connection, edge: &mut Edge, records: &[Pending]) -> rusqlite::Result<u64> {
+fn insert(db: &Connection, grown: Grown<'_>, records: &[Pending]) -> rusqlite::Result<u64> {
+    let Grown { edge, filing } = grown;
     if records.is_empty() {
         return Ok(0);
     }
@@ -71,10 +81,11 @@ fn insert(db: &Connection, edge: &mut Edge, records: &[Pending]) -> rusqlite::Re
     let mut payload = db.prepare_cached("INSERT INTO payloads (seq, body) VALUES (?, ?)")?;
     let mut bytes = 0;
     for pending in records {
-        let seq = row(edge.size());
+        let (place, seq) = (edge.size(), row(edge.size()));
         let (call, task) = (pending.call.as_ref().map(CallId::as_bytes), pending.task.as_ref().map(TaskId::as_bytes));
         let encoded = &pending.encoded;
         record.execute(params![seq, pending.kind, call, task, pending.at.millis(), encoded.leaf.0, encoded.entry])?;
+        filing.file(db, place, pending.task, pending.verdict.as_ref())?;
         if let Some(body) = &encoded.payload {
             payload.execute(params![seq, body])?;
             bytes += body.len();
@@ -107,7 +118,7 @@ fn insert_note(db: &Connection, note: &Note, edge: &Edge) -> rusqlite::Result<()
     if let Some((size, text)) = &note.checkpoint {
         db.prepare_cached("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")?
             .execute(params![row(*size), text])?;
-        for (level, index, hashes) in edge.upper() {
+        for (level, index, hashes) in edge.begun() {
             db.prepare_cached("INSERT OR REPLACE INTO edge (level, idx, hashes) VALUES (?, ?, ?)")?
                 .execute(params![level, row(index), hashes])?;
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::oneshot;
 
+use super::super::combination::Combination;
 use super::super::entry::{Encoded, encode};
 use super::super::{CredentialNote, Ended, Event, Record, StoreError, Unavailable};
 use super::open::Life;
@@ -27,6 +28,8 @@ pub struct Pending {
     pub call: Option<CallId>,
     pub task: Option<TaskId>,
     pub encoded: Encoded,
+    /// What it is filed under, if it is a verdict.
+    pub verdict: Option<Combination>,
     pub texts: BTreeMap<Digest, String>,
     /// Records whose private fields go with it.
     pub erases: Vec<u64>,
@@ -193,14 +196,14 @@ impl Queue {
             other => other?,
         };
         let Record { at, call, task, event, .. } = record;
-        let (kind, life) = (event.kind(), Life::of(&event));
+        let (kind, life, verdict) = (event.kind(), Life::of(&event), Combination::of(&event));
         let (mut texts, mut erases) = (BTreeMap::new(), Vec::new());
         if let Event::Loaded(loaded) = event {
             texts = loaded.texts;
         } else if let Event::Erased(erased) = event {
             erases = erased.records;
         }
-        Ok(Pending { kind, at, call, task, encoded, texts, erases, life, awaited, places, answer })
+        Ok(Pending { kind, at, call, task, encoded, verdict, texts, erases, life, awaited, places, answer })
     }
 
     /// Waits until there is something to write, or `due` has come. `spare` becomes the next line.

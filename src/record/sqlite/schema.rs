@@ -10,7 +10,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::super::StoreError;
 use super::Sync;
 
-/// The format written here. 1 had no `repeated` and no `erased` records; it is taken on as it is.
+/// The format written here. 1 had no `repeated` and no `erased` records, 2 did not say where verdicts lie; both are taken
+/// on as they are.
 pub const FORMAT: u32 = 3;
 
 /// The format one must know at least to write a file of ours. A later program says in `needs` whether this one may go on
@@ -59,7 +60,7 @@ const TABLES: &str = "
     CREATE TABLE texts (digest BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT;
 ";
 
-/// The right edge of the tree above its leaves, as of the last checkpoint: what full tiles tell as well, but at the cost of
+/// The right edge of the tree, as of the last checkpoint: what full tiles and records tell as well, but at the cost of
 /// reading hundreds of them for a proof.
 const EDGE: &str = "
     CREATE TABLE IF NOT EXISTS edge (level INTEGER PRIMARY KEY, idx INTEGER NOT NULL, hashes BLOB NOT NULL) STRICT;
@@ -72,6 +73,19 @@ const OF_PEOPLE: &str = "
 
 /// The kinds of records that are in `said`.
 pub const SAID: [&str; 7] = ["asked", "resolved", "amended", "quarantined", "released", "glass_broken", "reviewed"];
+
+/// Where verdicts lie (`filing`): which blocks of records hold a combination of agent, action and decision, in a task or
+/// in any. What is in no run of covered blocks must be looked through.
+const FILING: &str = "
+    CREATE TABLE IF NOT EXISTS combinations (id INTEGER PRIMARY KEY, agent TEXT, action TEXT, decision TEXT NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS filed (
+        task BLOB NOT NULL,
+        combination INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        PRIMARY KEY (task, combination, block)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS covered (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+";
 
 /// Opens the file for writing and makes it if it is not there, readable for its owner only.
 pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
@@ -87,6 +101,7 @@ pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
         tx.execute_batch(TABLES)?;
         tx.execute_batch(EDGE)?;
         tx.execute_batch(OF_PEOPLE)?;
+        tx.execute_batch(FILING)?;
         tx.execute(
             "INSERT INTO meta VALUES ('format', ?), ('needs', ?)",
             [FORMAT.to_string(), NEEDS_LEAST.to_string()],
@@ -94,12 +109,15 @@ pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
         tx.commit()?;
     }
     if check_format(&db, path)? < FORMAT {
+        // What it needs already, for its archives for instance, it goes on needing.
+        let needs = number(&db, NEEDS)?.unwrap_or(0).max(NEEDS_LEAST.into());
         let tx = db.unchecked_transaction()?;
         tx.execute_batch(EDGE)?;
         tx.execute_batch(OF_PEOPLE)?;
+        tx.execute_batch(FILING)?;
         tx.execute(
             "INSERT OR REPLACE INTO meta VALUES ('format', ?), ('needs', ?)",
-            [FORMAT, NEEDS_LEAST].map(|n| n.to_string()),
+            [u64::from(FORMAT), needs].map(|n| n.to_string()),
         )?;
         tx.commit()?;
     }

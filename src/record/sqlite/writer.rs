@@ -6,13 +6,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::super::archive;
 use super::super::tiles::Edge;
 use super::super::{Signer, StoreError, Unavailable};
 use super::backfill::{self, Backfill};
-use super::batch::{self, Failure, Note};
+use super::batch::{self, Failure, Grown, Note};
 use super::files::{self, Files, Lock};
+use super::filing::Filing;
 use super::open::{Life, Lived, Outstanding, lives};
 use super::queue::{Delivery, Pending, Queue, Unclaimed};
 use super::reserve::{self, Reserve};
@@ -51,6 +53,7 @@ pub struct Writer {
     files: Files,
     edge: Edge,
     before: Edge,
+    filing: Filing,
     outstanding: Outstanding,
     /// While it is spent, nothing begins.
     reserve: Reserve,
@@ -93,6 +96,7 @@ impl Writer {
             files,
             before: Edge::new(),
             edge,
+            filing: Filing::default(),
             outstanding,
             reserve,
             rotation,
@@ -172,12 +176,13 @@ impl Writer {
             Ok(bytes) => self.settle(batch, note, bytes),
             Err(Failure { cause, in_doubt }) => {
                 self.edge.copy_from(&self.before);
+                self.filing.forget();
                 self.give_up(batch, &cause);
                 if reserve::is_full(&cause, &self.options.path) && self.reserve.spend() {
                     self.retry_at = Some(Instant::now());
                 }
                 if in_doubt {
-                    self.db = None;
+                    self.let_go();
                     self.doubtful = self.kept.len();
                 }
             }
@@ -205,7 +210,7 @@ impl Writer {
         if promise {
             set(Sync::Full)?;
         }
-        let written = batch::write(db, &mut self.edge, batch, note);
+        let written = batch::write(db, Grown { edge: &mut self.edge, filing: &mut self.filing }, batch, note);
         if promise {
             set(Sync::Normal)?;
         }
@@ -299,6 +304,18 @@ impl Writer {
             } else {
                 self.kept.push(pending);
             }
+        }
+    }
+
+    /// Lets go of a connection without moving its log into the file, as closing the last one does: after a failed sync parts
+    /// of the log may never reach the disk, and a file that is half moved could not be completed from it. A log that somebody
+    /// has deleted is moved, since nobody can open it any more.
+    fn let_go(&mut self) {
+        let in_place = self.files.are_in_place();
+        if let Some(db) = self.db.take().filter(|_| in_place)
+            && let Err(cause) = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::warn!(%cause, "the lineage's log is moved into its file before it is written anew");
         }
     }
 
