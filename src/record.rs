@@ -13,13 +13,14 @@ mod query;
 mod rail;
 mod seal;
 mod sqlite;
+mod standing;
 mod tile_path;
 pub mod tiles;
 mod verify;
 
 use std::time::Duration;
 
-pub use self::account::{Known, closed, erased, loaded, opened};
+pub use self::account::{Known, closed, erased, loaded, not_loaded, opened, quarantined, released};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{

@@ -19,6 +19,9 @@ pub struct Metrics {
     failed: BTreeMap<Code, IntCounter>,
     refused: BTreeMap<Code, IntCounter>,
     connections: IntGauge,
+    loads: IntCounter,
+    failed_loads: IntCounter,
+    outdated: IntGauge,
 }
 
 /// Names of metrics, in one place.
@@ -26,6 +29,8 @@ pub struct Metrics {
 enum Name {
     Calls,
     Connections,
+    Loads,
+    Outdated,
 }
 
 impl Name {
@@ -33,6 +38,8 @@ impl Name {
         match self {
             Self::Calls => "countersign_calls_total",
             Self::Connections => "countersign_connections",
+            Self::Loads => "countersign_loads_total",
+            Self::Outdated => "countersign_outdated",
         }
     }
 
@@ -40,6 +47,8 @@ impl Name {
         match self {
             Self::Calls => "Calls by outcome (answered, failed, refused) and code.",
             Self::Connections => "Connections of agents that are open.",
+            Self::Loads => "Times that configuration, policies and catalogs were loaded, or were wrong and were not.",
+            Self::Outdated => "1 while what lies on the disk is not what judges, because it could not be loaded.",
         }
     }
 }
@@ -51,7 +60,11 @@ impl Metrics {
         let calls = IntCounterVec::new(Opts::new(Name::Calls.text(), Name::Calls.help()), &["outcome", "code"])?;
         let connections = IntGauge::new(Name::Connections.text(), Name::Connections.help())?;
         registry.register(Box::new(calls.clone()))?;
+        let loads = IntCounterVec::new(Opts::new(Name::Loads.text(), Name::Loads.help()), &["outcome"])?;
+        let outdated = IntGauge::new(Name::Outdated.text(), Name::Outdated.help())?;
         registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(loads.clone()))?;
+        registry.register(Box::new(outdated.clone()))?;
         let by_code = |outcome: &str| {
             Code::ALL.into_iter().map(|code| (code, calls.with_label_values(&[outcome, code.name()]))).collect()
         };
@@ -60,6 +73,9 @@ impl Metrics {
             failed: by_code("failed"),
             refused: by_code("refused"),
             connections,
+            loads: loads.with_label_values(&["loaded"]),
+            failed_loads: loads.with_label_values(&["failed"]),
+            outdated,
             registry,
         })
     }
@@ -75,6 +91,23 @@ impl Metrics {
     /// A call was refused with this code.
     pub fn refused(&self, code: Code) {
         self.refused.get(&code).into_iter().for_each(IntCounter::inc);
+    }
+
+    /// What lies on the disk judges from here on.
+    pub fn loaded(&self) {
+        self.loads.inc();
+        self.outdated.set(0);
+    }
+
+    /// What lies on the disk could not be loaded.
+    pub fn not_loaded(&self) {
+        self.failed_loads.inc();
+        self.outdated.set(1);
+    }
+
+    /// What lies on the disk is what judges already.
+    pub fn is_loaded(&self) {
+        self.outdated.set(0);
     }
 
     /// A connection was opened; it is counted until the guard is dropped.

@@ -5,7 +5,7 @@
 use crate::forward::{self, Fault, Unclear, UpstreamError};
 use crate::judge::No;
 use crate::memory::{Crowded, TaskOver};
-use crate::model::{Code, Finding};
+use crate::model::{Code, Ending, Finding};
 use crate::{identify, mint, record, understand};
 
 /// A "no" from any step.
@@ -41,6 +41,9 @@ pub enum Refusal {
     /// The agent hung up.
     #[error("the agent hung up")]
     Abandoned,
+    /// It was permitted, and cut before anything was minted for it.
+    #[error("the call was cut before anything was minted for it: {}", .0.name())]
+    Cut(Ending),
     /// The request never became a call: framing, host, size, time. Refused at the door.
     #[error("{1}")]
     Door(Code, String),
@@ -67,7 +70,7 @@ impl Refusal {
     pub fn code(&self) -> Code {
         match self {
             Self::Identify(_) => Code::CallerUnproven,
-            Self::Task(_) => Code::TaskOver,
+            Self::Task(_) | Self::Cut(_) => Code::TaskOver,
             Self::Crowded(_) => Code::Overloaded,
             Self::Understand(error) => match error {
                 understand::Error::Unclear(_) => Code::RequestUnclear,
@@ -121,7 +124,8 @@ impl Refusal {
             | Self::Record(_)
             | Self::Mint(_)
             | Self::Forward(_)
-            | Self::Abandoned => None,
+            | Self::Abandoned
+            | Self::Cut(_) => None,
         }
     }
 
@@ -135,7 +139,7 @@ impl Refusal {
             | Self::Forward(_)
             | Self::Abandoned
             | Self::Door(..) => true,
-            Self::Headers(_) | Self::Judged(_) | Self::Record(_) | Self::Mint(_) => false,
+            Self::Headers(_) | Self::Judged(_) | Self::Record(_) | Self::Mint(_) | Self::Cut(_) => false,
         }
     }
 
@@ -157,6 +161,7 @@ impl Refusal {
             | Self::Mint(_)
             | Self::Forward(_)
             | Self::Abandoned
+            | Self::Cut(_)
             | Self::Door(..) => None,
         }
     }

@@ -38,6 +38,12 @@ impl Tool {
         format!("{}://{}", self.scheme, self.authority)
     }
 
+    /// Whether a call of this tool goes where one of the other goes, by the same ways and with a credential of the same issuer.
+    pub fn leads_where(&self, other: &Self) -> bool {
+        (&self.scheme, &self.authority, &self.base_path) == (&other.scheme, &other.authority, &other.base_path)
+            && (&self.networks, &self.issuer) == (&other.networks, &other.issuer)
+    }
+
     /// The port that is dialled.
     pub fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(if self.scheme == http::uri::Scheme::HTTP { 80 } else { 443 })

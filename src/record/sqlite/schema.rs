@@ -65,6 +65,12 @@ const EDGE: &str = "
     CREATE TABLE IF NOT EXISTS edge (level INTEGER PRIMARY KEY, idx INTEGER NOT NULL, hashes BLOB NOT NULL) STRICT;
 ";
 
+/// What reviewers have said of agents is looked for at every start. A file of an earlier program has no such record, and is
+/// read through once.
+const SAID: &str = "
+    CREATE INDEX IF NOT EXISTS records_of_reviewers ON records (kind) WHERE kind IN ('quarantined', 'released');
+";
+
 /// Opens the file for writing and makes it if it is not there, readable for its owner only.
 pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
     let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -93,6 +99,7 @@ pub fn create(path: &Path, sync: Sync) -> Result<Connection, StoreError> {
         )?;
         tx.commit()?;
     }
+    db.execute_batch(SAID)?;
     sync_folder(path)?;
     Ok(db)
 }
@@ -107,6 +114,7 @@ pub fn create_archive(path: &Path, end: u64) -> Result<Connection, StoreError> {
     db.pragma_update(None, "synchronous", "off")?;
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(SAID)?;
     let meta = [FORMAT.to_string(), NEEDS_ARCHIVES.to_string(), end.to_string()];
     tx.execute("INSERT INTO meta VALUES ('format', ?), ('needs', ?), ('end', ?)", meta)?;
     tx.commit()?;
