@@ -6,8 +6,10 @@ mod desk;
 mod doors;
 mod keys;
 mod load;
+mod look;
 mod post;
 mod recall;
+mod reload;
 mod secrets;
 mod tls;
 
@@ -21,7 +23,8 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime;
 
 pub use self::conceal::{ConcealError, Environment, conceal};
-pub use self::load::{Parts, load};
+pub use self::load::{Parts, load, read};
+pub use self::reload::Reloaded;
 pub use self::secrets::SecretError;
 use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
 use crate::forward::Upstream;
@@ -144,6 +147,7 @@ pub struct Running {
     /// What checks the lineage's checkpoints.
     pub vkey: String,
     doors: doors::Doors,
+    reload: Arc<reload::Reload>,
     memory: Arc<Memory>,
     reaper: Arc<Reaper>,
     rail: Arc<Rail>,
@@ -160,7 +164,7 @@ pub fn wall_clock() -> Clock {
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
     let Seams { issuers, lineage, upstream, clock, environment } = seams;
     let clock = clock.unwrap_or_else(wall_clock);
-    let Parts { rulebook, loaded, compiled: _ } = load(config, config_text, &environment)?;
+    let Parts { rulebook, tokens, loaded, compiled: _ } = load(config, config_text, &environment)?;
     let (store, limbo, vkey) = open_store(config, clock.clone())?;
     let written: Arc<dyn Lineage> = store.clone();
     let lineage = match lineage {
@@ -170,11 +174,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let rail = Rail::new(lineage, clock.clone(), config.lineage.deadline);
     rail.commit(record::loaded(loaded, clock.now())).await?;
     let connections = doors::connections(config);
-    let room = RoomRule {
-        calls: connections,
-        bytes: config.listen.buffer,
-        share: if config.agents.len() > 1 { SHARE } else { 100 },
-    };
+    let room = RoomRule { calls: connections, bytes: config.listen.buffer, share: share(config) };
     let memory = Arc::new(Memory::with_room(room));
     for (task, token) in limbo.tasks.iter().filter_map(restored) {
         memory.reopen(task, token, clock.now());
@@ -183,6 +183,9 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
     recall::recall(&reader, &memory, &rulebook, &agents, clock.now())?;
     desk::recall(&reader, &memory, &rail)?;
+    for agent in reader.quarantined()? {
+        memory.quarantine(&crate::model::AgentName(agent.into()), || ());
+    }
     drop(reader);
     let (mut by_name, rings) = configured_issuers(config, &environment, clock.now())?;
     by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
@@ -193,7 +196,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     tokio::spawn(turn_keys(rings.clone(), clock.clone()));
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
     let walk = Walk {
-        rulebook: Arc::new(Current::new(rulebook)),
+        rulebook: Arc::new(Current::new(rulebook, clock.now())),
         memory: memory.clone(),
         rail: rail.clone(),
         issuers,
@@ -202,8 +205,14 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     };
     let webhook = desk::place(&config.approvals, &environment)?;
     let inside = doors::Inside { connections, rings, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
-    let doors = doors::open(config, &walk, inside)?;
-    Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, memory, reaper, rail, store })
+    let (doors, upstreams) = doors::open(config, &walk, inside)?;
+    let reload = reload::Reload::new(config, tokens, walk, environment, upstreams);
+    Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, reload, memory, reaper, rail, store })
+}
+
+/// What one agent may take of the room for calls, in hundredths.
+fn share(config: &Config) -> usize {
+    if config.agents.len() > 1 { SHARE } else { 100 }
 }
 
 /// The name we bear in `Via`: the same after a restart, another for each lineage.
@@ -229,6 +238,17 @@ fn open_store(config: &Config, clock: Clock) -> Result<(Arc<SqliteLineage>, Limb
 }
 
 impl Running {
+    /// Loads the configuration in this file and all it names anew, if that makes sense as a whole; else nothing of it.
+    pub async fn reload(&self, file: &Path) -> Result<Reloaded, StartError> {
+        self.reload.reload(file).await
+    }
+
+    /// Does so from here on whenever the files have changed, and on SIGHUP, until what this gives is dropped or aborted.
+    pub fn follow(&self, file: &Path) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+        let bell = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        Ok(self.reload.clone().follow(file.to_owned(), bell))
+    }
+
     /// Stops: no more connections, calls under way get some seconds, then they are cut; credentials are ended, the
     /// lineage is closed. True if everything was brought to its end.
     pub async fn stop(self) -> bool {

@@ -121,7 +121,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
 /// Reads a configuration, and keeps its text for the record.
 fn read(path: &std::path::Path) -> Result<(Config, String), Failure> {
     let at = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| at(&error))?;
+    let text = crate::app::read(path)?;
     let base = path.parent().unwrap_or(std::path::Path::new(""));
     let config = Config::parse(&text, base).map_err(|error| at(&error))?;
     Ok((config, text))

@@ -2,6 +2,7 @@
 
 mod agent;
 mod elsewhere;
+mod fixed;
 mod parsed;
 mod people;
 mod size;

@@ -110,6 +110,10 @@ pub async fn forward(
 ) -> Result<Response<Behind>, Error> {
     let deadline = Instant::now() + lease.call().tool.max_call;
     let over = lease.over();
+    if let Some(ending) = *over.borrow() {
+        lease.cut(ending);
+        return Err(Error::Cut(ending));
+    }
     let answer = tokio::select! {
         biased;
         answer = call(upstream, &mut lease) => answer,

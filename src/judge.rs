@@ -19,18 +19,12 @@ pub use self::policy::{PolicyError, Source, longest_ttl};
 pub use self::schema::{ActionShape, schema};
 pub use self::subset::Outcome;
 use crate::memory::{Reservation, Slot};
-use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Scope, Timestamp, Would};
+use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Mode, Scope, Timestamp, Would};
 
 /// Judges a call by what is known of it. Pure: the same policies and facts give the same verdict.
 pub fn judge(policies: &Policies, call: Call, mut facts: Facts, reservation: Reservation) -> Verdict {
-    // What was agreed to holds for as long as the rule that asked says the same.
-    facts.approval.rules.retain(|rule, said| policies.asks(rule).is_some_and(|ask| ask.rule == *said));
-    let outcome = policies.decide(&Question::of(&call), &facts);
-    let enforced = policies.mode(&call.caller.agent).enforces();
-    let counts = |finding: &&Finding| enforced || finding.code == Code::Quarantined;
-    let all = outcome.findings.iter().all(|finding| counts(&finding));
-    let findings: Arc<[Finding]> =
-        if all { outcome.findings.clone() } else { outcome.findings.iter().filter(counts).cloned().collect() };
+    let outcome = decide(policies, &Question::of(&call), &mut facts);
+    let findings = counting(policies.mode(&call.caller.agent), &outcome);
     let Some(decision) = findings.iter().map(|finding| finding.code.decision()).max() else {
         let would = outcome.would.clone().or_else(|| would(&outcome));
         let ttl = if outcome.findings.is_empty() { outcome.ttl } else { longest_ttl() };
@@ -44,6 +38,33 @@ pub fn judge(policies: &Policies, call: Call, mut facts: Facts, reservation: Res
         Decision::Throttle => Verdict::Throttle(Box::new(no)),
         Decision::Deny | Decision::Allow | Decision::Unavailable => Verdict::Deny(Box::new(no)),
     }
+}
+
+/// Whether a call that other policies have permitted is permitted by these, by what was known when it was judged.
+pub fn stands(policies: &Policies, question: &Question<'_>, facts: &Facts) -> bool {
+    counting(policies.mode(question.agent), &decide(policies, question, &mut facts.clone())).is_empty()
+}
+
+/// A permitted call whose agent a reviewer has stopped since.
+pub fn stopped(permit: Permit) -> Box<No> {
+    let Permit { call, mut facts, policies, .. } = permit;
+    facts.agent.quarantined = true;
+    Box::new(No { call, facts, findings: Arc::new([by_quarantine()]), policies })
+}
+
+fn decide(policies: &Policies, question: &Question<'_>, facts: &mut Facts) -> Arc<Outcome> {
+    // What was agreed to holds for as long as the rule that asked says the same.
+    facts.approval.rules.retain(|rule, said| policies.asks(rule).is_some_and(|ask| ask.rule == *said));
+    policies.decide(question, facts)
+}
+
+/// What is found that counts in this mode.
+fn counting(mode: Mode, outcome: &Outcome) -> Arc<[Finding]> {
+    let counts = |finding: &&Finding| mode.enforces() || finding.code == Code::Quarantined;
+    if outcome.findings.iter().all(|finding| counts(&finding)) {
+        return outcome.findings.clone();
+    }
+    outcome.findings.iter().filter(counts).cloned().collect()
 }
 
 /// What was decided.
@@ -163,6 +184,11 @@ fn scope(call: &Call, ttl: Duration, task_left: Option<Duration>) -> Scope {
 fn would(outcome: &Outcome) -> Option<Would> {
     let would = || Would { decision: outcome.decision(), rules: outcome.rules.to_vec() };
     (!outcome.findings.is_empty()).then(would)
+}
+
+/// What the rule says that every configuration is compiled to.
+fn by_quarantine() -> Finding {
+    Finding::new(compile::QUARANTINE, Code::Quarantined, Some(compile::STOPPED))
 }
 
 /// The finding where no rule permits.

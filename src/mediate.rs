@@ -19,9 +19,9 @@ pub use self::ask::Question;
 pub use self::body::whole;
 pub use self::hangup::{Hangup, Waiting, line};
 pub use self::refusal::{Refusal, Refused};
-pub use self::rulebook::{Current, Rulebook};
+pub use self::rulebook::{Current, News, Rulebook};
 use crate::forward::{Behind, Upstream, forward, keep_what_passes};
-use crate::judge::{Verdict, judge};
+use crate::judge::{Permit, Verdict, judge, stopped};
 use crate::memory::Memory;
 use crate::mint::{Issuers, mint};
 use crate::model::{Digest, Incoming};
@@ -129,13 +129,30 @@ impl Mediator {
             };
         };
         hangup.check()?;
+        self.record(permit).await
+    }
+
+    /// Writes a verdict down, unless its agent was stopped meanwhile; and judges again by other rules that came meanwhile.
+    async fn record(&self, permit: Permit) -> Result<Recorded, Refusal> {
+        let by = permit.policies();
         let plan = self.issuers.plan(&permit, &self.reaper, self.rail.now())?;
-        Ok(self.rail.permit(permit, plan).await?)
+        let recording = {
+            // While this is held nobody is stopped: behind the record of a quarantine stands no permission.
+            let standing = self.memory.look();
+            if standing.is_quarantined(&permit.call().caller.agent) {
+                return Err(stopped(permit).into());
+            }
+            self.rail.permit(permit, plan)
+        };
+        let recorded = recording.await?;
+        self.rulebook.judge_again(by, recorded.call().id, &self.memory);
+        Ok(recorded)
     }
 
     /// From a verdict that is written down to an answer, or to an ending that is.
     async fn carry_out(&self, recorded: Recorded, mut hangup: Hangup) -> Result<Answer, Refusal> {
         hangup.check()?;
+        let recorded = recorded.unless_cut().map_err(Refusal::Cut)?;
         let lease = mint(&self.issuers, recorded, &self.reaper).await?;
         hangup.check()?;
         Ok(forward(&*self.upstream, lease, hangup.happens()).await?)

@@ -21,6 +21,7 @@ use self::limits::{Limits, Taken};
 pub use self::recall::PastCall;
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
+pub use self::standing::Look;
 use self::standing::Standing;
 use self::tasks::{Claim, Snapshot, Tasks};
 pub use self::tasks::{Slot, TaskOver, fingerprint_of};
@@ -100,6 +101,11 @@ impl Memory {
         &self.desk
     }
 
+    /// From here on, one agent may take so much of the room, in hundredths.
+    pub fn share(&self, share: usize) {
+        self.room.share(share);
+    }
+
     /// A place for one more call of this agent, held until the call is over.
     pub fn enter(&self, agent: &AgentName) -> Result<Place, Crowded> {
         self.room.enter(agent)
@@ -140,9 +146,16 @@ impl Memory {
     }
 
     /// Stops an agent: from here on every call of it is judged as one of a quarantined agent, and those under way are cut.
-    pub fn quarantine(&self, agent: &AgentName) {
-        self.standing.quarantine(agent);
+    /// `record` puts the record of it in line: whatever comes behind that in the line is not of this agent.
+    pub fn quarantine<T>(&self, agent: &AgentName, record: impl FnOnce() -> T) -> T {
+        let recorded = self.standing.quarantine(agent, record);
         self.cut(|call| call.agent == *agent);
+        recorded
+    }
+
+    /// A look at who is stopped. While it is held, nobody else is.
+    pub fn look(&self) -> Look<'_> {
+        self.standing.look()
     }
 
     /// Lets an agent go on. False if it was not quarantined.
@@ -280,7 +293,7 @@ impl Reservation {
         }
         let over = self.under_way.enter(CallUnderWay::of(call, facts));
         // It is in the list of what a quarantine cuts before this is looked at, so one of the two finds it.
-        if self.standing.is_quarantined(&call.caller.agent) {
+        if self.standing.look().is_quarantined(&call.caller.agent) {
             over.cut();
         }
         self.claim.spend(self.place.take(), over)

@@ -16,13 +16,17 @@ mod rail;
 mod said;
 mod seal;
 mod sqlite;
+mod standing;
 mod tile_path;
 pub mod tiles;
 mod verify;
 
 use std::time::Duration;
 
-pub use self::account::{Known, asked, closed, erased, glass_broken, lapsed, loaded, opened, resolved, reviewed};
+pub use self::account::{
+    Known, asked, closed, erased, glass_broken, lapsed, loaded, not_loaded, opened, quarantined, released, resolved,
+    reviewed,
+};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{

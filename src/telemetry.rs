@@ -20,6 +20,9 @@ pub struct Metrics {
     refused: BTreeMap<Code, IntCounter>,
     connections: IntGauge,
     glass: IntCounter,
+    loads: IntCounter,
+    failed_loads: IntCounter,
+    outdated: IntGauge,
 }
 
 /// Names of metrics, in one place.
@@ -28,6 +31,8 @@ enum Name {
     Calls,
     Connections,
     Glass,
+    Loads,
+    Outdated,
 }
 
 impl Name {
@@ -36,6 +41,8 @@ impl Name {
             Self::Calls => "countersign_calls_total",
             Self::Connections => "countersign_connections",
             Self::Glass => "countersign_glass_broken_total",
+            Self::Loads => "countersign_loads_total",
+            Self::Outdated => "countersign_outdated",
         }
     }
 
@@ -44,6 +51,8 @@ impl Name {
             Self::Calls => "Calls by outcome (answered, failed, refused) and code.",
             Self::Connections => "Connections of agents that are open.",
             Self::Glass => "Times the glass was broken for an agent: each wants a review.",
+            Self::Loads => "Times that configuration, policies and catalogs were loaded, or were wrong and were not.",
+            Self::Outdated => "1 while what lies on the disk is not what judges, because it could not be loaded.",
         }
     }
 }
@@ -55,8 +64,12 @@ impl Metrics {
         let calls = IntCounterVec::new(Opts::new(Name::Calls.text(), Name::Calls.help()), &["outcome", "code"])?;
         let connections = IntGauge::new(Name::Connections.text(), Name::Connections.help())?;
         registry.register(Box::new(calls.clone()))?;
+        let loads = IntCounterVec::new(Opts::new(Name::Loads.text(), Name::Loads.help()), &["outcome"])?;
+        let outdated = IntGauge::new(Name::Outdated.text(), Name::Outdated.help())?;
         let glass = IntCounter::new(Name::Glass.text(), Name::Glass.help())?;
         registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(loads.clone()))?;
+        registry.register(Box::new(outdated.clone()))?;
         registry.register(Box::new(glass.clone()))?;
         let by_code = |outcome: &str| {
             Code::ALL.into_iter().map(|code| (code, calls.with_label_values(&[outcome, code.name()]))).collect()
@@ -67,6 +80,9 @@ impl Metrics {
             refused: by_code("refused"),
             connections,
             glass,
+            loads: loads.with_label_values(&["loaded"]),
+            failed_loads: loads.with_label_values(&["failed"]),
+            outdated,
             registry,
         })
     }
@@ -87,6 +103,23 @@ impl Metrics {
     /// The glass was broken for an agent.
     pub fn glass_broken(&self) {
         self.glass.inc();
+    }
+
+    /// What lies on the disk judges from here on.
+    pub fn loaded(&self) {
+        self.loads.inc();
+        self.outdated.set(0);
+    }
+
+    /// What lies on the disk could not be loaded.
+    pub fn not_loaded(&self) {
+        self.failed_loads.inc();
+        self.outdated.set(1);
+    }
+
+    /// What lies on the disk is what judges already.
+    pub fn is_loaded(&self) {
+        self.outdated.set(0);
     }
 
     /// A connection was opened; it is counted until the guard is dropped.

@@ -48,7 +48,7 @@ pub fn aim<'a, T>(request: &Request<T>, caller: &Caller, catalog: &'a Catalog) -
             "the query's `{key}` is a credential; a call is lent one, and takes none of the agent's along"
         )));
     }
-    let matched = tool.find(request.method(), target.path()).ok_or(Error::ActionUnknown)?;
+    let matched = catalog.action(&caller.agent, tool, (request.method(), target.path())).ok_or(Error::ActionUnknown)?;
     Ok(Aim { tool: &tool.tool, target, matched })
 }
 

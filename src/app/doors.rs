@@ -70,8 +70,12 @@ pub(super) struct Doors {
 /// Who sends checkpoints out, and what stops it.
 type Sender = (tokio::task::JoinHandle<()>, watch::Sender<bool>);
 
-/// Binds both doors before either is opened.
-pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors, StartError> {
+/// Binds both doors before either is opened. Gives the doors, and the ways to the tools that calls take from there.
+pub(super) fn open(
+    config: &Config,
+    walk: &Walk,
+    inside: Inside,
+) -> Result<(Doors, Vec<Arc<HyperUpstream>>), StartError> {
     let door = bind("agent", &config.listen.agent, config.listen.socket_mode)?;
     let other = bind("admin", &config.listen.admin, 0o600)?;
     let (agent, admin) = (door.address(), other.address());
@@ -104,9 +108,11 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
     let places = Places::new(inside.connections);
     let agents_tls = config.listen.tls.as_ref().map(acceptor).transpose()?;
     let count = config.listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let mut workers = Vec::new();
+    let (mut workers, mut ways) = (Vec::new(), Vec::new());
     for number in 0..count {
-        let mut upstream: Arc<dyn Upstream> = Arc::new(HyperUpstream::new(dial.clone()));
+        let way = Arc::new(HyperUpstream::new(dial.clone()));
+        ways.push(way.clone());
+        let mut upstream: Arc<dyn Upstream> = way;
         if let Some(between) = &inside.upstream {
             upstream = between(upstream);
         }
@@ -128,7 +134,7 @@ pub(super) fn open(config: &Config, walk: &Walk, inside: Inside) -> Result<Doors
             serve::Door { answers: Arc::new(gateway), places: places.clone(), tls: agents_tls.clone(), metrics, stop };
         workers.push(worker(number, listener, door)?);
     }
-    Ok(Doors { agent, admin, stop, workers, admin_door, desk, sender })
+    Ok((Doors { agent, admin, stop, workers, admin_door, desk, sender }, ways))
 }
 
 impl Doors {
@@ -168,6 +174,8 @@ fn sources(config: &Config, mediator: Mediator, stop: watch::Receiver<bool>) -> 
         reader: Box::new(move || Reader::open(&path)),
         rail: mediator.rail.clone(),
         rulebook: mediator.rulebook.clone(),
+        memory: mediator.memory.clone(),
+        deciding: tokio::sync::Mutex::new(()),
         metrics: mediator.metrics.clone(),
         mediator,
         uid: rustix::process::geteuid().as_raw(),

@@ -1,23 +1,30 @@
 //! Everything that judges, read from its files and named by one digest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{Environment, StartError, secrets};
-use crate::config::{Config, Reviewer};
+use crate::config::{Config, IssuerKind, Reviewer};
 use crate::identify::Identify;
 use crate::judge::{ActionShape, AgentRules, AgentShape, Policies, Source, compile, schema};
 use crate::mediate::Rulebook;
 use crate::memory::{Bounds, Reviewing};
-use crate::model::{AgentName, Digest, May};
+use crate::model::{AgentName, Digest, May, Mode};
 use crate::record::Loaded;
 use crate::understand::{Catalog, FactType, ToolCatalog};
+
+/// Bytes that a file of the configuration may have.
+pub(super) const LARGEST: u64 = 4 << 20;
 
 /// What a configuration comes to.
 pub struct Parts {
     /// All that judges.
     pub rulebook: Rulebook,
+    /// Digest over the tokens that prove agents, openers and reviewers. It is told to nobody.
+    pub(super) tokens: Digest,
     /// The rules that the configuration's limits and intent keys became, in Cedar.
     pub compiled: String,
     /// All of it by digest, for the record.
@@ -29,6 +36,7 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
     let mut texts = BTreeMap::from([("config".to_owned(), config_text.to_owned())]);
     secrets::check(config, environment)?;
     let reviewers = secrets::reviewers(config, environment)?;
+    let tokens = secrets::tokens_digest(config, environment)?;
     let catalogs = catalogs(config, &mut texts)?;
     let mut sources = policy_files(&config.policies, &mut texts)?;
     let compiled = compile(&rules(config));
@@ -51,10 +59,12 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
     answerable(config, &policies)?;
     let allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>> =
         config.agents.iter().map(|agent| (agent.name.clone(), agent.tools.clone())).collect();
+    let observed = config.agents.iter().filter(|agent| agent.mode == Mode::Observe);
+    let observed = observed.map(|agent| agent.name.clone()).collect();
     Ok(Parts {
         rulebook: Rulebook {
             identify: Identify::new(secrets::proofs(config, environment)?),
-            catalog: Catalog::new(catalogs, allowed),
+            catalog: Catalog::new(catalogs, allowed).observing(observed),
             bounds: Bounds::new(
                 config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
                 config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
@@ -63,6 +73,7 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
             policies,
             reviewers,
         },
+        tokens,
         compiled,
         loaded,
     })
@@ -86,7 +97,11 @@ fn catalogs(config: &Config, texts: &mut BTreeMap<String, String>) -> Result<Vec
     for tool in &config.tools {
         let text = read(&tool.catalog)?;
         let wrong = |error| StartError::Catalog { path: tool.catalog.display().to_string(), error };
-        catalogs.push(ToolCatalog::parse(tool.tool.clone(), &text).map_err(wrong)?);
+        let catalog = ToolCatalog::parse(tool.tool.clone(), &text).map_err(wrong)?;
+        catalogs.push(match config.issuers.get(&tool.tool.issuer) {
+            Some(IssuerKind::None | IssuerKind::Static { .. }) => catalog.with_unclassified(),
+            Some(IssuerKind::Jwt { .. }) | None => catalog,
+        });
         texts.insert(format!("catalog:{}", tool.tool.name), text);
     }
     Ok(catalogs)
@@ -103,9 +118,18 @@ fn policy_files(folder: &Path, texts: &mut BTreeMap<String, String>) -> Result<V
         }
     }
     paths.sort();
+    if paths.is_empty() {
+        return Err(at(io::Error::other(
+            "there is no `*.cedar` in this folder; without a policy every call is refused",
+        )));
+    }
     let mut sources = Vec::new();
     for path in paths {
         let (name, text) = (path.display().to_string(), read(&path)?);
+        // It was emptied, or is about to be written: whoever wants no policy there takes the file away.
+        if text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with("//")) {
+            return Err(StartError::File { path: name, error: io::Error::other("there is no policy in this file") });
+        }
         let short = path.file_name().map_or_else(|| name.clone(), |file| file.to_string_lossy().into_owned());
         texts.insert(format!("policy:{short}"), text.clone());
         sources.push(Source { name, text });
@@ -160,6 +184,18 @@ fn named(texts: BTreeMap<String, String>) -> Loaded {
     Loaded { version, parts, program, cedar, texts }
 }
 
-fn read(path: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(path).map_err(|error| StartError::File { path: path.display().to_string(), error })
+/// What is in a file that people write, which is not large.
+pub fn read(path: &Path) -> Result<String, StartError> {
+    let text = || {
+        let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("this is no file"));
+        }
+        let mut text = String::new();
+        if file.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
+            return Err(io::Error::other(format!("more than {} MiB; nobody has written that", LARGEST >> 20)));
+        }
+        Ok(text)
+    };
+    text().map_err(|error| StartError::File { path: path.display().to_string(), error })
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::load::LARGEST;
 use super::{Environment, StartError};
 use crate::config::{Agent, Config, IssuerKind, Rule, SecretFrom};
 use crate::identify::{AgentProofs, All, Attestor, TokenRule};
@@ -88,10 +89,13 @@ pub(super) fn private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretErro
 }
 
 /// The room is made first: a buffer that grows leaves copies behind.
-fn whole(mut file: File) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
-    file.read_to_end(&mut bytes)?;
+fn whole(file: File) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let length = file.metadata()?.len();
+    if length > LARGEST {
+        return Err(std::io::Error::other("it is too large to be a secret"));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    file.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -100,19 +104,40 @@ fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> SecretError {
     move |error| SecretError::File { path: path.clone(), error }
 }
 
+/// What proves agents, openers and reviewers.
+fn proving(config: &Config) -> impl Iterator<Item = &SecretFrom> {
+    let tokens = config.agents.iter().flat_map(|agent| agent.identify.iter().chain(&agent.open_tasks)).flat_map(tokens);
+    tokens.chain(config.reviewers.values().map(|reviewer| &reviewer.token))
+}
+
+/// The files that hold what proves somebody.
+pub(super) fn files(config: &Config) -> Vec<PathBuf> {
+    let file = |from: &SecretFrom| match from {
+        SecretFrom::File(path) => Some(path.clone()),
+        SecretFrom::Env(_) | SecretFrom::Systemd(_) => None,
+    };
+    proving(config).filter_map(file).collect()
+}
+
+/// Digest over everything that proves somebody, to see whether it is still the same.
+pub(super) fn tokens_digest(config: &Config, environment: &Environment) -> Result<Digest, SecretError> {
+    let mut all = Vec::new();
+    for from in proving(config) {
+        all.extend_from_slice(&secret(from, environment)?.digest().0);
+    }
+    Ok(Digest::of(&all))
+}
+
 /// The environment variables that hold secrets.
 pub(super) fn variables(config: &Config) -> BTreeSet<&str> {
-    let tokens = config.agents.iter().flat_map(|agent| agent.identify.iter().chain(&agent.open_tasks)).flat_map(tokens);
-    let reviewers = config.reviewers.values().map(|reviewer| &reviewer.token);
     let issuers = config.issuers.values().filter_map(|issuer| match issuer {
         IssuerKind::Static { secret, .. } => Some(secret),
         IssuerKind::None | IssuerKind::Jwt { .. } => None,
     });
-    let variables =
-        tokens.chain(reviewers).chain(issuers).chain(&config.approvals.webhook).filter_map(|from| match from {
-            SecretFrom::Env(name) => Some(name.as_str()),
-            SecretFrom::File(_) | SecretFrom::Systemd(_) => None,
-        });
+    let variables = proving(config).chain(issuers).chain(&config.approvals.webhook).filter_map(|from| match from {
+        SecretFrom::Env(name) => Some(name.as_str()),
+        SecretFrom::File(_) | SecretFrom::Systemd(_) => None,
+    });
     variables.collect()
 }
 

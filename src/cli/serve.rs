@@ -27,7 +27,12 @@ pub(super) fn run(path: &Path) -> Result<Exit, Failure> {
             vkey = running.vkey,
             "the doors are open"
         );
-        told_to_stop().await?;
+        let failed = |error: std::io::Error| Failure::Away(format!("signals cannot be received: {error}"));
+        let following = running.follow(path).map_err(failed)?;
+        tokio::select! {
+            told = told_to_stop() => told?,
+            () = following => {}
+        }
         tracing::info!("stopping: calls under way get ten seconds");
         let stopping = running.stop();
         tokio::select! {

@@ -28,13 +28,16 @@ pub enum IntentRule {
     Always,
 }
 
-/// Whatever an agent's mode: what a reviewer has stopped is stopped.
-const QUARANTINE: &str = "@id(\"config:quarantine\")\n@code(\"quarantined\")\n@reason(\"a reviewer has stopped this agent\")\n\
-     forbid(principal, action, resource)\nwhen { context.agent.quarantined };\n\n";
+/// The rule that holds whatever an agent's mode is: what a reviewer has stopped is stopped. And what it says.
+pub(super) const QUARANTINE: &str = "config:quarantine";
+pub(super) const STOPPED: &str = "a reviewer has stopped this agent";
 
 /// The rules in Cedar's own syntax. Each has an `@id` that begins with `config:`.
 pub fn compile(agents: &[AgentRules]) -> String {
-    let mut text = String::from(QUARANTINE);
+    let mut text = format!(
+        "@id(\"{QUARANTINE}\")\n@code(\"quarantined\")\n@reason(\"{STOPPED}\")\n\
+         forbid(principal, action, resource)\nwhen {{ context.agent.quarantined }};\n\n"
+    );
     for rules in agents {
         let agent = &rules.agent;
         let unless_read = match rules.intent {

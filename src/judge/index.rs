@@ -13,11 +13,11 @@ use cedar_policy::{
 };
 use quick_cache::sync::Cache;
 
-use super::by_default;
 use super::policy::{self, PolicyError, Rule, Source};
 use super::schema::{self, ActionShape};
 use super::subset::{Outcome, Subset};
 use super::view::View;
+use super::{by_default, by_quarantine};
 use crate::model::{AgentName, Ask, Call, Code, Digest, Facts, Finding, Mode};
 
 /// Verdicts remembered at a time.
@@ -173,7 +173,8 @@ impl Policies {
     /// Decides by the rules that can hold, or remembers having decided the same.
     pub fn decide(&self, question: &Question<'_>, facts: &Facts) -> Arc<Outcome> {
         let Some(entry) = self.agents.get(question.agent).and_then(|known| known.entries.get(question.action)) else {
-            return Arc::new(Outcome::no(vec![by_default()]));
+            let stopped = facts.agent.quarantined.then(by_quarantine);
+            return Arc::new(Outcome::no(vec![stopped.unwrap_or_else(by_default)]));
         };
         let view = View::new(&entry.rules.mentions, question, facts);
         let key = view.key();

@@ -6,7 +6,7 @@ use super::Question;
 use crate::forward::{self, Fault, Unclear, UpstreamError};
 use crate::judge::No;
 use crate::memory::{Crowded, NotAgreed, TaskOver};
-use crate::model::{ApprovalId, Code, Finding, Timestamp};
+use crate::model::{ApprovalId, Code, Ending, Finding, Timestamp};
 use crate::{identify, mint, record, understand};
 
 /// A "no" from any step.
@@ -48,6 +48,9 @@ pub enum Refusal {
     /// The agent hung up.
     #[error("the agent hung up")]
     Abandoned,
+    /// It was permitted, and cut before anything was minted for it.
+    #[error("the call was cut before anything was minted for it: {}", .0.name())]
+    Cut(Ending),
     /// The request never became a call: framing, host, size, time. Refused at the door.
     #[error("{1}")]
     Door(Code, String),
@@ -74,7 +77,7 @@ impl Refusal {
     pub fn code(&self) -> Code {
         match self {
             Self::Identify(_) => Code::CallerUnproven,
-            Self::Task(_) => Code::TaskOver,
+            Self::Task(_) | Self::Cut(_) => Code::TaskOver,
             Self::Crowded(_) => Code::Overloaded,
             Self::Understand(error) => match error {
                 understand::Error::Unclear(_) => Code::RequestUnclear,
@@ -132,7 +135,8 @@ impl Refusal {
             | Self::Record(_)
             | Self::Mint(_)
             | Self::Forward(_)
-            | Self::Abandoned => None,
+            | Self::Abandoned
+            | Self::Cut(_) => None,
         }
     }
 
@@ -151,7 +155,8 @@ impl Refusal {
             | Self::Asked(_)
             | Self::NotAgreed(_)
             | Self::Record(_)
-            | Self::Mint(_) => false,
+            | Self::Mint(_)
+            | Self::Cut(_) => false,
         }
     }
 
@@ -177,6 +182,7 @@ impl Refusal {
             | Self::Record(_)
             | Self::Mint(_)
             | Self::Forward(_)
+            | Self::Cut(_)
             | Self::Abandoned
             | Self::Door(..) => None,
         }
@@ -195,6 +201,7 @@ impl Refusal {
             | Self::Judged(_)
             | Self::NotAgreed(_)
             | Self::Mint(_)
+            | Self::Cut(_)
             | Self::Forward(_)
             | Self::Abandoned
             | Self::Door(..) => false,
@@ -217,6 +224,7 @@ impl Refusal {
             | Self::Mint(_)
             | Self::Forward(_)
             | Self::Abandoned
+            | Self::Cut(_)
             | Self::Door(..) => None,
         }
     }

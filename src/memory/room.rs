@@ -26,12 +26,14 @@ impl Default for RoomRule {
 /// Room for calls.
 #[derive(Debug)]
 pub struct Room {
-    rule: RoomRule,
+    calls: usize,
+    bytes: usize,
     used: Mutex<Used>,
 }
 
 #[derive(Debug, Default)]
 struct Used {
+    share: usize,
     all: Amount,
     by_agent: BTreeMap<AgentName, Amount>,
 }
@@ -64,7 +66,13 @@ pub struct Place {
 impl Room {
     /// With nothing taken yet.
     pub fn new(rule: RoomRule) -> Arc<Self> {
-        Arc::new(Self { rule, used: Mutex::default() })
+        let RoomRule { calls, bytes, share } = rule;
+        Arc::new(Self { calls, bytes, used: Mutex::new(Used { share, ..Used::default() }) })
+    }
+
+    /// From here on, one agent may take so much of it, in hundredths.
+    pub fn share(&self, share: usize) {
+        lock(&self.used).share = share;
     }
 
     /// A place for one more call of this agent.
@@ -82,10 +90,11 @@ impl Place {
     }
 
     fn take(&mut self, more: Amount) -> Result<(), Crowded> {
-        let RoomRule { calls, bytes, share } = self.room.rule;
+        let Room { calls, bytes, .. } = *self.room;
         let most = Amount { calls, bytes };
-        let part = |whole: usize| whole.saturating_mul(share).div_ceil(100);
         let mut used = lock(&self.room.used);
+        let share = used.share;
+        let part = |whole: usize| whole.saturating_mul(share).div_ceil(100);
         let all = used.all.plus(more);
         if !all.fits(most) {
             return Err(Crowded::All);

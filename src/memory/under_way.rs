@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::lock;
-use crate::model::{AgentName, Call, CallId, Ending, Facts, TaskId, Timestamp};
+use crate::model::{AgentName, Call, CallId, Ending, Facts, TaskId, Timestamp, Tool};
 
 /// A permitted call that has not ended: what it asked, and what was known when it was judged.
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ pub struct CallUnderWay {
     pub action: Arc<str>,
     /// What it acts on, under its tool.
     pub resource: String,
-    /// The issuer of its credential.
-    pub issuer: Arc<str>,
+    /// The tool it goes to, as it was when the call was judged.
+    pub tool: Arc<Tool>,
     /// When it was judged.
     pub since: Timestamp,
     /// What was known then.
@@ -37,7 +37,7 @@ impl CallUnderWay {
             task: call.task.id,
             action: call.action.name.clone(),
             resource: call.action.resource.clone(),
-            issuer: call.tool.issuer.clone(),
+            tool: call.tool.clone(),
             since: call.received_at,
             facts,
         }

@@ -38,10 +38,10 @@ impl Tool {
         format!("{}://{}", self.scheme, self.authority)
     }
 
-    /// Whether a call to it goes where one to the other goes, with the same issuer's credential.
+    /// Whether a call of this tool goes where one of the other goes, by the same ways and with a credential of the same issuer.
     pub fn leads_where(&self, other: &Self) -> bool {
-        (&self.scheme, &self.authority, &self.base_path, &self.issuer)
-            == (&other.scheme, &other.authority, &other.base_path, &other.issuer)
+        (&self.scheme, &self.authority, &self.base_path) == (&other.scheme, &other.authority, &other.base_path)
+            && (&self.networks, &self.issuer) == (&other.networks, &other.issuer)
     }
 
     /// The port that is dialled.

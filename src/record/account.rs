@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::PastQuestion;
 use super::event::{Closed, CredentialPlan, Erased, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
-use super::people::{Answer, Asked, GlassBroken, Resolved, Reviewed};
+use super::people::{Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 use crate::judge::{No, Permit};
 use crate::memory::About;
 use crate::model::{
@@ -219,6 +219,26 @@ pub fn erased(call: CallId, records: Vec<u64>, by: &str, why: &str, at: Timestam
 /// What judges from here on.
 pub fn loaded(loaded: Loaded, at: Timestamp) -> Record {
     Record { at, call: None, task: None, event: Event::Loaded(loaded), private: Private::new() }
+}
+
+/// What was to be loaded makes no sense; these policies go on.
+pub fn not_loaded(policies: Digest, why: &str, at: Timestamp) -> Record {
+    of_people(Event::NotLoaded(NotLoaded { policies }), why, at)
+}
+
+/// An agent was stopped, by whom.
+pub fn quarantined(agent: &AgentName, by: &str, why: &str, at: Timestamp) -> Record {
+    of_people(Event::Quarantined(Quarantined { agent: agent.to_string(), by: by.to_owned() }), why, at)
+}
+
+/// It may go on, as this one says.
+pub fn released(agent: &AgentName, by: &str, why: &str, at: Timestamp) -> Record {
+    of_people(Event::Released(Released { agent: agent.to_string(), by: by.to_owned() }), why, at)
+}
+
+fn of_people(event: Event, why: &str, at: Timestamp) -> Record {
+    let why = (!why.is_empty()).then(|| ("why", shortened(why).into()));
+    Record { at, call: None, task: None, event, private: why.into_iter().collect() }
 }
 
 fn tell_caller(caller: &Caller, private: &mut Private) {

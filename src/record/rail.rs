@@ -32,10 +32,10 @@ impl Rail {
         self.lineage.trouble()
     }
 
-    /// Writes a record and waits until it is durable.
-    pub async fn commit(&self, record: Record) -> Result<u64, Unavailable> {
-        let receipt = self.lineage.append(record);
-        tokio::time::timeout(self.deadline, receipt).await.unwrap_or(Err(Unavailable::Late(self.deadline)))
+    /// Writes a record and waits until it is durable. It is in line before this returns.
+    pub fn commit(&self, record: Record) -> impl Future<Output = Result<u64, Unavailable>> + use<> {
+        let (receipt, deadline) = (self.lineage.append(record), self.deadline);
+        async move { tokio::time::timeout(deadline, receipt).await.unwrap_or(Err(Unavailable::Late(deadline))) }
     }
 
     /// Writes a record that nobody waits for.
@@ -43,10 +43,19 @@ impl Rail {
         drop(self.lineage.append(record));
     }
 
-    /// Writes the verdict down, with what will be minted. Only after this can anything be.
-    pub async fn permit(self: &Arc<Self>, permit: Permit, plan: CredentialPlan) -> Result<Recorded, Unavailable> {
+    /// Writes the verdict down, with what will be minted. Only after this can anything be. It is in line before this
+    /// returns.
+    pub fn permit(
+        self: &Arc<Self>,
+        permit: Permit,
+        plan: CredentialPlan,
+    ) -> impl Future<Output = Result<Recorded, Unavailable>> + use<> {
         let record = account::permitted(&permit, plan.clone(), self.now());
-        let position = self.commit(record).await?;
+        let (rail, written) = (self.clone(), self.commit(record));
+        async move { Ok(rail.recorded(written.await?, permit, plan)) }
+    }
+
+    fn recorded(self: &Arc<Self>, position: u64, permit: Permit, plan: CredentialPlan) -> Recorded {
         let (call, scope, slot) = permit.spend();
         let open = Open {
             rail: self.clone(),
@@ -60,7 +69,7 @@ impl Rail {
             },
             written: false,
         };
-        Ok(Recorded { call, scope, slot, position, plan, open })
+        Recorded { call, scope, slot, position, plan, open }
     }
 
     /// A call that an earlier run of the sidecar left open.
@@ -91,6 +100,14 @@ impl Recorded {
     /// The call as it was judged.
     pub fn call(&self) -> &Call {
         &self.call
+    }
+
+    /// The same, unless the call was cut by now: then its ending says so, and nothing is minted.
+    pub fn unless_cut(self) -> Result<Self, Ending> {
+        let cut = *self.slot.over().borrow();
+        let Some(ending) = cut else { return Ok(self) };
+        self.open.end(Outcome::of(ending));
+        Err(ending)
     }
 
     /// Its record's place in the tree.

@@ -1,12 +1,13 @@
 //! The other door: for reviewers and operators.
 
+mod agents;
 mod approvals;
 mod reviewer;
 mod tree;
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,15 +16,19 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tower_service::Service as _;
 
 use self::reviewer::{Denied, Id, Lineage};
 use super::Answers;
 use crate::mediate::{Current, Mediator};
+use crate::memory::Memory;
 use crate::model::{CallId, May, Peer, Reviewer};
 use crate::record::{Filter, Rail, Reader, StoreError};
 use crate::telemetry::Metrics;
+
+/// Bytes that a reviewer's words may have.
+const LARGEST_BODY: usize = 64 * 1024;
 
 /// What the admin door shows.
 pub struct Admin {
@@ -43,6 +48,10 @@ pub struct Sources {
     pub metrics: Arc<Metrics>,
     /// What judges, and who may look at that.
     pub rulebook: Arc<Current>,
+    /// What happened before, and what is under way.
+    pub memory: Arc<Memory>,
+    /// Held by whoever decides something of an agent: the records of two decisions stand in the order they came to hold.
+    pub deciding: Mutex<()>,
     /// The user the sidecar runs as, who may do everything over a Unix socket without a token.
     pub uid: u32,
     /// Turns true when the sidecar is stopping.
@@ -56,6 +65,12 @@ impl Admin {
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
+            .route("/v1/loaded", get(agents::loaded))
+            .route("/v1/agents", get(agents::list))
+            .route("/v1/agents/{agent}/quarantine", post(agents::quarantine))
+            .route("/v1/agents/{agent}/release", post(agents::release))
+            .route("/v1/credentials", get(agents::credentials))
+            .route("/v1/credentials/{id}/revoke", post(agents::revoke))
             .route("/v1/calls", get(calls))
             .route("/v1/calls/{id}", get(call))
             .route("/v1/calls/{id}/proof", get(tree::proof))
@@ -68,6 +83,7 @@ impl Admin {
             .route("/v1/glass/{id}/review", post(approvals::review))
             .route("/checkpoint", get(tree::checkpoint))
             .route("/tile/{*path}", get(tree::tile))
+            .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .with_state(Arc::new(sources));
         Self { router, hosts }
     }
@@ -106,6 +122,10 @@ async fn ready(State(sources): State<Arc<Sources>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     match sources.rail.trouble() {
+        None if sources.rulebook.told().trouble.is_some() => {
+            // Why not names files and rules, which are for reviewers: `/v1/loaded`.
+            "ready\nwhat lies on the disk is not loaded; what was loaded before goes on\n".into_response()
+        }
         None => "ready\n".into_response(),
         // Whoever reaches this door may ask, agents among them; what the store says names paths. It is in the log.
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the lineage cannot be written\n").into_response(),

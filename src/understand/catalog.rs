@@ -17,12 +17,44 @@ use crate::model::{AgentName, Argument, BodyRule, Effect, Label, NotAPointer, Po
 pub struct Catalog {
     tools: BTreeMap<Arc<str>, ToolCatalog>,
     allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>>,
+    observed: BTreeSet<AgentName>,
 }
+
+/// The action that a call of an observed agent is which no catalog knows.
+const UNCLASSIFIED: &str = "unclassified";
 
 impl Catalog {
     /// From each tool's own catalog, and each agent's list of tools.
     pub fn new(tools: Vec<ToolCatalog>, allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>>) -> Self {
-        Self { tools: tools.into_iter().map(|tool| (tool.tool.name.clone(), tool)).collect(), allowed }
+        let tools = tools.into_iter().map(|tool| (tool.tool.name.clone(), tool)).collect();
+        Self { tools, allowed, observed: BTreeSet::new() }
+    }
+
+    /// What these agents do is recorded even where no action is known for it.
+    pub fn observing(mut self, agents: BTreeSet<AgentName>) -> Self {
+        self.observed = agents;
+        self
+    }
+
+    /// The action that an agent's call is: one of the tool's, or else, of an agent that is observed, none in particular.
+    pub fn action<'a>(
+        &'a self,
+        agent: &AgentName,
+        tool: &'a ToolCatalog,
+        call: (&Method, &str),
+    ) -> Option<Matched<'a>> {
+        let (method, path) = call;
+        tool.find(method, path).or_else(|| {
+            let observed = self.observed.contains(agent);
+            observed.then(|| tool.unclassified(method, path)).flatten()
+        })
+    }
+
+    /// Whether there is an action of this name for an agent's calls.
+    pub fn knows(&self, agent: &AgentName, tool: &ToolCatalog, action: &str) -> bool {
+        let unclassified =
+            || self.observed.contains(agent) && tool.unclassified.iter().any(|spec| *spec.name == *action);
+        tool.actions.iter().any(|spec| *spec.name == *action) || unclassified()
     }
 
     /// The tool of this name, if the agent may call it.
@@ -48,6 +80,7 @@ pub struct ToolCatalog {
     pub tool: Arc<Tool>,
     /// What it can do, in the order of their names.
     pub actions: Vec<Arc<ActionSpec>>,
+    unclassified: Vec<Arc<ActionSpec>>,
     routes: BTreeMap<String, matchit::Router<usize>>,
 }
 
@@ -59,6 +92,9 @@ impl ToolCatalog {
         let mut routes: BTreeMap<String, matchit::Router<usize>> = BTreeMap::new();
         for (name, action) in file.actions {
             let wrong = |why: String| CatalogError::Action { action: name.clone(), why };
+            if name == UNCLASSIFIED {
+                return Err(wrong("what no catalog knows is called so; take another name".to_owned()));
+            }
             let (method, path) = action
                 .matches
                 .split_once(' ')
@@ -73,7 +109,25 @@ impl ToolCatalog {
                 .map_err(|error| wrong(format!("`match` cannot be told from another action's: {error}")))?;
             actions.push(Arc::new(ActionSpec::new(&tool.name, &name, action).map_err(wrong)?));
         }
-        Ok(Self { tool, actions, routes })
+        Ok(Self { tool, actions, unclassified: Vec::new(), routes })
+    }
+
+    /// Calls that are none of these actions can be made with what this tool's issuer lends, which is the same for all.
+    pub fn with_unclassified(mut self) -> Self {
+        let spec = |effect| Arc::new(ActionSpec::unclassified(&self.tool.name, effect));
+        self.unclassified = [Effect::Read, Effect::Write, Effect::Delete].map(spec).into();
+        self
+    }
+
+    fn unclassified(&self, method: &Method, path: &str) -> Option<Matched<'_>> {
+        let effect = match *method {
+            Method::GET | Method::HEAD | Method::OPTIONS => Effect::Read,
+            Method::DELETE => Effect::Delete,
+            _ => Effect::Write,
+        };
+        let spec = self.unclassified.iter().find(|spec| spec.effect == effect)?;
+        // As it stands: decoded, two paths could look like one.
+        Some(Matched { spec, path: BTreeMap::from([(PATH.to_owned(), path.trim_start_matches('/').to_owned())]) })
     }
 
     /// The action that a method and path are.
@@ -113,6 +167,9 @@ pub struct ActionSpec {
     resource: Template,
     scope: BTreeMap<String, Value>,
 }
+
+/// What an unclassified call acts on is named by its whole path.
+const PATH: &str = "path";
 
 /// The type of an argument value, as policies see it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -173,6 +230,21 @@ impl ActionSpec {
             resource,
             scope: file.scope,
         })
+    }
+
+    /// What nobody has described. What it brings is a stranger's, as far as anybody knows.
+    fn unclassified(tool: &str, effect: Effect) -> Self {
+        Self {
+            name: format!("{tool}/{UNCLASSIFIED}").into(),
+            effect,
+            facts: BTreeMap::new(),
+            yields: Arc::new([Label::Untrusted]),
+            body: BodyRule::Whole,
+            rewrite: Arc::new([]),
+            places: BTreeMap::new(),
+            resource: Template::of_parameter(PATH),
+            scope: BTreeMap::new(),
+        }
     }
 
     /// What this call acts on.

@@ -152,6 +152,11 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// One of the path's parameters, and nothing else.
+    pub fn of_parameter(name: &str) -> Self {
+        Self(vec![Part::Value { name: name.to_owned(), place: Place::Path(name.to_owned()) }])
+    }
+
     /// An error, if it names what would never be there.
     pub fn check(&self, readable: &Readable<'_>) -> Result<(), String> {
         self.0.iter().try_for_each(|part| match part {

@@ -95,7 +95,7 @@ pub(super) async fn break_glass(
     let by = named(&reviewer)?;
     let seconds = seconds.unwrap_or(USUAL);
     if why.trim().len() < 10 || seconds == 0 || seconds > LONGEST {
-        return Err(Denied::wrong(format!("say `why` in a sentence, and for how many `seconds`: up to {LONGEST}")));
+        return Err(Denied::unclear(format!("say `why` in a sentence, and for how many `seconds`: up to {LONGEST}")));
     }
     let agent = AgentName(agent.into());
     if !sources.mediator.rulebook.now().identify.agents().any(|known| *known == agent) {

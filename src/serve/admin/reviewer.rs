@@ -30,15 +30,25 @@ impl Denied {
         Self(StatusCode::FORBIDDEN, why.to_string())
     }
 
-    /// What they sent makes no sense.
-    pub(super) fn wrong(why: impl Display) -> Self {
+    /// What was sent makes no sense.
+    pub(super) fn unclear(why: impl Display) -> Self {
         Self(StatusCode::BAD_REQUEST, why.to_string())
+    }
+
+    /// It is so already.
+    pub(super) fn conflict(why: impl Display) -> Self {
+        Self(StatusCode::CONFLICT, why.to_string())
+    }
+
+    /// Something that is needed is away.
+    pub(super) fn unavailable(why: impl Display) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
     }
 
     /// It was not done, because that could not be recorded.
     pub(super) fn unrecorded(error: &Unavailable) -> Self {
         tracing::warn!(%error, "what a reviewer asked for was not done");
-        Self(StatusCode::SERVICE_UNAVAILABLE, "nothing was done: it could not be recorded".to_owned())
+        Self::unavailable("nothing was done: it could not be recorded")
     }
 }
 
@@ -118,6 +128,6 @@ impl Lineage {
             Err(error) => error.to_string(),
         };
         tracing::warn!(%error, "the lineage could not be read");
-        Err(Denied(StatusCode::SERVICE_UNAVAILABLE, "the lineage could not be read".to_owned()))
+        Err(Denied::unavailable("the lineage could not be read"))
     }
 }
