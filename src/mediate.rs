@@ -3,6 +3,7 @@
 //! Each step consumes what the step before it produced, so the order is held by types and not by comments:
 //! `Incoming` → `Call` → (`Facts`, `Reservation`) → `Permit` → `Recorded` → `Lease` → `Leased`.
 
+mod amend;
 mod body;
 mod hangup;
 mod refusal;
@@ -12,15 +13,16 @@ use std::sync::Arc;
 
 use http::Response;
 
+pub use self::amend::{More, Whose};
 pub use self::body::whole;
 pub use self::hangup::{Hangup, Waiting, line};
-pub use self::refusal::{Refusal, Refused};
+pub use self::refusal::{Rates, Refusal, Refused};
 pub use self::rulebook::{Current, Rulebook};
 use crate::forward::{Behind, Upstream, forward, keep_what_passes};
 use crate::judge::{Verdict, judge};
-use crate::memory::Memory;
+use crate::memory::{Memory, Rate};
 use crate::mint::{Issuers, mint};
-use crate::model::{ApprovalFacts, Digest, Incoming};
+use crate::model::{ApprovalFacts, Call, Decision, Digest, Incoming};
 use crate::record::{Known, Rail, Recorded, Unavailable};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
@@ -63,13 +65,21 @@ impl Mediator {
             Err(refusal) => return Err(self.refuse(refusal, known)),
         };
         let (call, task) = (recorded.call().id, recorded.call().task.id);
-        let answer = self.carry_out(recorded, hangup).await;
+        let rates = self.rates(recorded.call());
+        let mut answer = self.carry_out(recorded, hangup).await;
         self.metrics.permitted(answer.as_ref().err().map(Refusal::code));
+        if let Some(answer) = answer.as_mut().ok().filter(|_| !rates.is_empty()) {
+            answer.extensions_mut().insert(Rates(rates));
+        }
         answer.map_err(|why| {
             // The ending stands in the lineage already: the lease wrote it when it was dropped.
             tracing::warn!(call.id = %call, code = %why.code(), %why, "a permitted call failed");
-            Refused { why, terse: self.memory.is_untrusted(task) }
+            Refused { why, terse: self.memory.is_untrusted(task), rates: Vec::new() }
         })
+    }
+
+    fn rates(&self, call: &Call) -> Vec<Rate> {
+        self.memory.rates(call, &self.rulebook.now().bounds, self.rail.now())
     }
 
     /// Counts, logs and records a refusal, once: here.
@@ -80,9 +90,11 @@ impl Mediator {
         self.metrics.refused(code);
         // A verdict that came too late is taken back by the store, which alone knows whether it stands there already.
         if !matches!(why, Refusal::Record(Unavailable::Late(_))) {
-            self.rail.note(known.refused(code, why.judged(), &why.to_string(), self.rail.now()));
+            self.rail.note(known.refused(code, (why.judged(), why.findings()), &why.to_string(), self.rail.now()));
         }
-        Refused { why, terse }
+        let reached = why.judged().filter(|no| code.decision() == Decision::Throttle && !no.facts.limits.is_empty());
+        let rates = reached.map_or_else(Vec::new, |no| self.rates(&no.call));
+        Refused { why, terse, rates }
     }
 
     /// From a request to a verdict that is written down. Nothing outside has happened yet.

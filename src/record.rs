@@ -19,14 +19,14 @@ mod verify;
 
 use std::time::Duration;
 
-pub use self::account::{Known, closed, erased, loaded, opened};
+pub use self::account::{Judged, Known, amended, closed, erased, loaded, opened};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
 pub use self::event::{
     AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, FactsNote, HandleNote, Loaded, Minted,
     Opened, Permitted, Record, Refused, Repeated, SentNote, Settled,
 };
-pub use self::past::Past;
+pub use self::past::{Past, PastLife};
 pub use self::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 pub use self::query::{Filter, Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};

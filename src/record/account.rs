@@ -9,9 +9,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::event::{Closed, CredentialPlan, Erased, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
+use super::people::Amended;
 use crate::judge::{No, Permit};
 use crate::model::{
-    Action, Call, CallId, Caller, Code, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp, names_credential,
+    Action, Call, CallId, Caller, Code, Digest, Facts, Finding, Intent, Peer, Task, TaskId, Timestamp, names_credential,
 };
 
 type Private = BTreeMap<&'static str, Value>;
@@ -94,7 +95,7 @@ impl Known {
     }
 
     /// It is refused: by a judgement, or before one.
-    pub fn refused(&self, code: Code, no: Option<&No>, why: &str, at: Timestamp) -> Record {
+    pub fn refused(&self, code: Code, (no, findings): (Option<&No>, &[Finding]), why: &str, at: Timestamp) -> Record {
         let mut refused = Refused {
             code: code.name().to_owned(),
             decision: code.decision().name().to_owned(),
@@ -119,8 +120,8 @@ impl Known {
         if let Some(no) = no {
             refused.facts = Some(tell_facts(&no.facts, &mut private));
             refused.policies = Some(no.policies);
-            refused.rules = no.findings.iter().map(|finding| finding.rule.clone()).collect();
         }
+        refused.rules = findings.iter().map(|finding| finding.rule.clone()).collect();
         Record { at, call: Some(self.id), task: self.task, event: Event::Refused(Box::new(refused)), private }
     }
 }
@@ -128,6 +129,7 @@ impl Known {
 /// A task that was opened, found by the digest of its token.
 pub fn opened(task: &Task, token: Digest) -> Record {
     let mut private = Private::from([("goal", task.goal.as_str().into()), ("grant", json!(task.grant))]);
+    tell_values(task, &mut private);
     if let Some(person) = &task.on_behalf_of {
         private.insert("on_behalf_of", person.as_str().into());
     }
@@ -140,6 +142,36 @@ pub fn opened(task: &Task, token: Digest) -> Record {
         expires_at: task.expires_at,
     });
     Record { at: task.opened_at, call: None, task: Some(task.id), event, private }
+}
+
+/// A task whose grant has become another one: as it is from here on, who decided that, and how it was judged if it was.
+pub fn amended(task: &Task, by: &str, judged: Option<Judged<'_>>, at: Timestamp) -> Record {
+    let mut private = Private::from([("grant", json!(task.grant))]);
+    tell_values(task, &mut private);
+    let mut amended = Amended {
+        agent: task.agent.to_string(),
+        version: task.version,
+        by: by.to_owned(),
+        rules: Vec::new(),
+        policies: None,
+        facts: None,
+    };
+    if let Some(Judged { rules, policies, facts }) = judged {
+        amended.rules = rules;
+        amended.policies = Some(policies);
+        amended.facts = facts.map(|facts| tell_facts(facts, &mut private));
+    }
+    Record { at, call: None, task: Some(task.id), event: Event::Amended(amended), private }
+}
+
+/// How an amendment was judged.
+pub struct Judged<'a> {
+    /// By these rules.
+    pub rules: Vec<String>,
+    /// Of what was loaded then.
+    pub policies: Digest,
+    /// On these facts.
+    pub facts: Option<&'a Facts>,
 }
 
 /// A task that was ended, by whom.
@@ -181,6 +213,12 @@ fn tell_intent(intent: &Intent, private: &mut Private) {
     }
     if let Some(action) = &intent.action {
         private.insert("declared", json!({ "action": action, "resource": intent.resource }));
+    }
+}
+
+fn tell_values(task: &Task, private: &mut Private) {
+    if !task.values.is_empty() {
+        private.insert("values", json!(task.values));
     }
 }
 

@@ -45,7 +45,7 @@ const HANDED_ON: &[(&str, &str, &[&str])] = &[
     ("config", "forward", &["forbidden", "forbidden_answer"]),
     ("judge", "memory", &["Reservation", "Slot"]),
     ("record", "judge", &["Permit", "No"]),
-    ("record", "memory", &["Slot"]),
+    ("record", "memory", &["Privilege", "Slot"]),
     ("mint", "judge", &["Permit"]),
     ("mint", "record", RECORD_WORDS),
     ("mint", "record", &["Sealer"]),
