@@ -31,7 +31,7 @@ use crate::forward::Upstream;
 use crate::mediate::Current;
 use crate::memory::{Memory, RoomRule};
 use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential, Schedule, StaticSecret};
-use crate::model::{CallId, Clock, Task, Timestamp};
+use crate::model::{CallId, Clock, Timestamp};
 use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
@@ -176,12 +176,9 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let connections = doors::connections(config);
     let room = RoomRule { calls: connections, bytes: config.listen.buffer, share: share(config) };
     let memory = Arc::new(Memory::with_room(room));
-    for (task, token) in limbo.tasks.iter().filter_map(restored) {
-        memory.reopen(task, token, clock.now());
-    }
     let reader = record::Reader::open(&config.lineage.path)?;
     let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
-    recall::recall(&reader, &memory, &rulebook, &agents, clock.now())?;
+    recall::recall(&reader, &memory, &rulebook, (&limbo.tasks, &agents), clock.now())?;
     desk::recall(&reader, &memory, &rail)?;
     for agent in reader.quarantined()? {
         memory.quarantine(&crate::model::AgentName(agent.into()), || ());
@@ -309,24 +306,6 @@ async fn turn_keys(rings: Vec<Arc<KeyRing>>, clock: Clock) {
             }
         }
     }
-}
-
-/// A task that the last run left open, as its record and payload tell it; nothing if the payload was erased.
-fn restored(open: &record::OpenTask) -> Option<(Task, crate::model::Digest)> {
-    let text = |name: &str| open.private.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    let task = Task {
-        id: open.task,
-        agent: crate::model::AgentName(open.opened.agent.as_str().into()),
-        opened_by: serde_json::from_value(open.opened.opened_by.as_str().into()).ok()?,
-        on_behalf_of: text("on_behalf_of"),
-        goal: text("goal")?,
-        grant: serde_json::from_value(open.private.get("grant")?.clone()).ok()?,
-        parent: open.opened.parent,
-        depth: open.opened.depth,
-        opened_at: open.at,
-        expires_at: open.opened.expires_at,
-    };
-    Some((task, open.opened.token))
 }
 
 /// Erases what is private in the records of a call, and records that. Gives the records; the lineage must be at rest.

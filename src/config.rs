@@ -264,8 +264,10 @@ enum PerFile {
 #[serde(deny_unknown_fields)]
 struct ChainFile {
     max_calls: Option<u64>,
+    max_depth: Option<u64>,
     max_repeats: Option<u64>,
     max_concurrent: Option<u64>,
+    max_privilege_seconds: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

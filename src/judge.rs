@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use self::compile::{AgentRules, IntentRule, compile};
 pub use self::index::{AgentShape, Policies, Question};
 pub use self::policy::{PolicyError, Source, longest_ttl};
-pub use self::schema::{ActionShape, schema};
+pub use self::schema::{AMEND, ActionShape, schema};
 pub use self::subset::Outcome;
 use crate::memory::{Reservation, Slot};
 use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Mode, Scope, Timestamp, Would};
@@ -161,13 +161,18 @@ pub struct No {
 impl No {
     /// The finding that speaks for all: a deny before a throttle before an ask, among equals the first by rule.
     pub fn first(&self) -> Option<&Finding> {
-        self.findings.iter().rev().max_by_key(|finding| finding.code.decision())
+        first(&self.findings)
     }
 
     /// How long to wait, if waiting helps: until the last of the limits that are reached has room.
     pub fn retry_after_ms(&self) -> Option<u64> {
         self.facts.limits.values().filter_map(|exceeded| exceeded.retry_after_ms).max()
     }
+}
+
+/// The finding that speaks for all of these: a deny before a throttle before an ask, among equals the first by rule.
+pub fn first(findings: &[Finding]) -> Option<&Finding> {
+    findings.iter().rev().max_by_key(|finding| finding.code.decision())
 }
 
 /// The narrowest of the action, the rules' `@ttl` and what is left of the task.

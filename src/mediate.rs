@@ -3,6 +3,7 @@
 //! Each step consumes what the step before it produced, so the order is held by types and not by comments:
 //! `Incoming` → `Call` → (`Facts`, `Reservation`) → `Permit` → `Recorded` → `Lease` → `Leased`.
 
+mod amend;
 mod answer;
 mod ask;
 mod body;
@@ -14,17 +15,18 @@ use std::sync::Arc;
 
 use http::Response;
 
+pub use self::amend::{More, Whose};
 pub use self::answer::{NotGiven, Said};
 pub use self::ask::Question;
 pub use self::body::whole;
 pub use self::hangup::{Hangup, Waiting, line};
-pub use self::refusal::{Refusal, Refused};
+pub use self::refusal::{Rates, Refusal, Refused};
 pub use self::rulebook::{Current, News, Rulebook};
 use crate::forward::{Behind, Upstream, forward, keep_what_passes};
 use crate::judge::{Permit, Verdict, judge, stopped};
-use crate::memory::Memory;
+use crate::memory::{Memory, Rate};
 use crate::mint::{Issuers, mint};
-use crate::model::{Digest, Incoming};
+use crate::model::{Call, Decision, Digest, Incoming};
 use crate::record::{Known, Rail, Recorded};
 use crate::revoke::Reaper;
 use crate::telemetry::Metrics;
@@ -72,13 +74,21 @@ impl Mediator {
     /// Carries a permitted call out, and counts and logs it if it fails.
     async fn finish(&self, recorded: Recorded, hangup: Hangup) -> Result<Answer, Refused> {
         let (call, task) = (recorded.call().id, recorded.call().task.id);
-        let answer = self.carry_out(recorded, hangup).await;
+        let rates = self.rates(recorded.call());
+        let mut answer = self.carry_out(recorded, hangup).await;
         self.metrics.permitted(answer.as_ref().err().map(Refusal::code));
+        if let Some(answer) = answer.as_mut().ok().filter(|_| !rates.is_empty()) {
+            answer.extensions_mut().insert(Rates(rates));
+        }
         answer.map_err(|why| {
             // The ending stands in the lineage already: the lease wrote it when it was dropped.
             tracing::warn!(call.id = %call, code = %why.code(), %why, "a permitted call failed");
-            Refused { why, terse: self.memory.is_untrusted(task) }
+            Refused { why, terse: self.memory.is_untrusted(task), rates: Vec::new() }
         })
+    }
+
+    fn rates(&self, call: &Call) -> Vec<Rate> {
+        self.memory.rates(call, &self.rulebook.now().bounds, self.rail.now())
     }
 
     /// Counts, logs and records a refusal, once: here.
@@ -88,9 +98,11 @@ impl Mediator {
         tracing::info!(call.id = %known.id(), code = %code, %why, "a call was refused");
         self.metrics.refused(code);
         if !why.is_recorded() {
-            self.rail.note(known.refused(code, why.judged(), &why.to_string(), self.rail.now()));
+            self.rail.note(known.refused(code, (why.judged(), why.findings()), &why.to_string(), self.rail.now()));
         }
-        Refused { why, terse }
+        let reached = why.judged().filter(|no| code.decision() == Decision::Throttle && !no.facts.limits.is_empty());
+        let rates = reached.map_or_else(Vec::new, |no| self.rates(&no.call));
+        Refused { why, terse, rates }
     }
 
     /// From a request to a verdict that is written down. Nothing outside has happened yet.

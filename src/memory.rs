@@ -1,7 +1,9 @@
 //! What is remembered between calls, and what a call would use of it.
 
 mod desk;
+mod grants;
 mod limits;
+mod live;
 mod recall;
 mod room;
 mod standing;
@@ -13,34 +15,39 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 pub use self::desk::{
-    About, Agreed, Answered, Asked, Asking, Desk, DeskRule, Kept, NotAgreed, NotTaken, Reviewing, Shown, Stands,
-    bound_of,
+    Agreed, Answered, Asked, Desk, DeskRule, Kept, NotAgreed, NotTaken, Reviewing, Shown, Stands, bound_of,
 };
-pub use self::limits::{LimitRule, Per};
+pub use self::grants::{Loan, NotGranted, Proposed, Turn};
+pub use self::limits::{LimitRule, Per, Rate};
 use self::limits::{Limits, Taken};
-pub use self::recall::PastCall;
+use self::live::Snapshot;
+pub use self::recall::{Lost, PastCall, PastTask};
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
 pub use self::standing::Look;
 use self::standing::Standing;
-use self::tasks::{Claim, Snapshot, Tasks};
-pub use self::tasks::{Slot, TaskOver, fingerprint_of};
+use self::tasks::{Claim, Tasks};
+pub use self::tasks::{Privilege, Slot, TaskOver, fingerprint_of};
 pub use self::under_way::CallUnderWay;
 use self::under_way::UnderWay;
 use crate::model::{
-    AgentName, ApprovalFacts, Call, Caller, Digest, Exceeded, Facts, IntentFacts, IntentSource, Label, Task, TaskId,
-    Time, Timestamp, WorkloadFacts,
+    AgentName, ApprovalFacts, Argument, Call, Caller, Digest, Exceeded, Facts, Grant, IntentFacts, IntentSource, Task,
+    TaskId, Time, Timestamp, WorkloadFacts,
 };
 
-/// Bounds on the calls of one task.
+/// Bounds on the calls of one task. What is done in a child counts in its parents, too.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChainRule {
     /// Calls a task may make.
     pub max_calls: Option<u64>,
+    /// Tasks that may stand above it.
+    pub max_depth: Option<u64>,
     /// Times the same bytes may be sent to the same action, the first not counted.
     pub max_repeats: Option<u64>,
     /// Calls of a task that may be under way at a time.
     pub max_concurrent: Option<u64>,
+    /// Seconds that credentials may be alive for it, all together.
+    pub max_privilege_seconds: Option<u64>,
 }
 
 /// How much agents may do: as configured, and replaced as a whole when the configuration is.
@@ -111,28 +118,40 @@ impl Memory {
         self.room.enter(agent)
     }
 
-    /// Remembers a task, found by the digest of its token.
+    /// Remembers a task that stands under no other, found by the digest of its token.
     pub fn open(&self, task: Task, token: Digest, now: Timestamp) {
-        let expired = self.tasks.open(task, token, now);
+        let loan = Loan::free(&task.grant);
+        // Without a parent there is none that could be over.
+        let _ = self.open_child(task, token, loan, now);
+    }
+
+    /// Remembers a task with what its parent gave it, if that is not over.
+    pub fn open_child(&self, task: Task, token: Digest, loan: Loan, now: Timestamp) -> Result<(), TaskOver> {
+        let expired = self.tasks.open(task, token, loan, now)?;
         if !expired.is_empty() {
             self.cut(|call| expired.contains(&call.task));
         }
+        Ok(())
     }
 
-    /// Remembers a task of an earlier run. What happened in it is forgotten, so the worst is taken for true: it has read a
-    /// stranger's words and something private, and what its grant counts is used up.
-    pub fn reopen(&self, mut task: Task, token: Digest, now: Timestamp) {
-        task.grant.retain(|grant| grant.max.is_none());
-        let id = task.id;
-        self.open(task, token, now);
-        self.tasks.label(id, &[Label::Untrusted, Label::Private]);
+    /// Takes what is asked from what a task has left to grant, for a child of it.
+    pub fn lend(&self, parent: TaskId, asked: &[Grant], now: Timestamp) -> Result<Loan, NotGranted> {
+        self.tasks.lend(parent, asked, now)
     }
 
-    /// Ends a task: its token is worth nothing from here on, and its calls under way are cut. `None` if there is none.
-    pub fn close(&self, id: TaskId) -> Option<Arc<Task>> {
-        let closed = self.tasks.close(id)?;
-        self.cut(|call| call.task == id);
-        Some(closed)
+    /// Waits for a task's turn to be amended.
+    pub async fn turn(&self, id: TaskId) -> Result<Turn, TaskOver> {
+        self.tasks.turn(id).await
+    }
+
+    /// Ends a task and all that came out of it: their tokens are worth nothing from here on, and their calls under way are
+    /// cut. Gives them, the task first; nothing if there is none.
+    pub fn close(&self, id: TaskId) -> Vec<Arc<Task>> {
+        let closed = self.tasks.close(id);
+        if !closed.is_empty() {
+            self.cut(|call| closed.iter().any(|task| task.id == call.task));
+        }
+        closed
     }
 
     /// Cuts the calls under way that this is true of.
@@ -188,6 +207,16 @@ impl Memory {
         self.tasks.find(id, now)
     }
 
+    /// The task that this token names, whoever's it is.
+    pub fn find_by_token(&self, token: Digest, now: Timestamp) -> Option<Arc<Task>> {
+        self.tasks.by_digest(token, now)
+    }
+
+    /// Tasks that are open, but for implicit ones: at most so many, the latest first.
+    pub fn open_tasks(&self, most: usize, now: Timestamp) -> Vec<Arc<Task>> {
+        self.tasks.list(most, now)
+    }
+
     /// The task a token names; without one, the agent's implicit task.
     pub fn task(&self, caller: &Caller, token: Option<Digest>, now: Timestamp) -> Result<Arc<Task>, TaskOver> {
         match token {
@@ -210,7 +239,7 @@ impl Memory {
     ) -> Result<(Facts, Reservation), TaskOver> {
         let now = call.received_at;
         let (claim, snapshot) = self.tasks.claim(call)?;
-        let (taken, mut exceeded) = self.limits.take(bounds.limits_of(&call.caller.agent), call, now);
+        let (taken, mut exceeded) = self.limits.take(bounds.limits_of(&call.caller.agent), call, claim.root(), now);
         bounds.check_chain(call, &snapshot, &mut exceeded);
         let facts = Facts {
             intent: IntentFacts {
@@ -236,6 +265,40 @@ impl Memory {
         let (limits, standing, under_way) = (self.limits.clone(), self.standing.clone(), self.under_way.clone());
         Ok((facts, Reservation { claim, taken, limits, standing, under_way, agreed, place: None }))
     }
+
+    /// The facts by which it is judged whether a task's grant may have one line more: whether it is covered already, and
+    /// what else policies see of it. Asking for it declares what it is.
+    pub fn regard(
+        &self,
+        caller: &Caller,
+        task: &Task,
+        (declared, args): (bool, BTreeMap<Arc<str>, Argument>),
+        now: Timestamp,
+    ) -> Result<Facts, TaskOver> {
+        let Snapshot { task, chain, labels, used: _ } = self.tasks.regard(task.id, &caller.agent, declared, now)?;
+        Ok(Facts {
+            intent: IntentFacts { declared: true, source: IntentSource::None, matches: true, purpose_present: false },
+            task,
+            workload: WorkloadFacts { kind: caller.workload.kind().into(), strength: caller.workload.strength() },
+            agent: self.standing.of(&caller.agent, now),
+            labels,
+            chain,
+            limits: BTreeMap::new(),
+            approval: ApprovalFacts::default(),
+            time: Time { hour: i64::from(now.hour()), weekday: i64::from(now.weekday()) },
+            body: "none".into(),
+            args,
+        })
+    }
+
+    /// How much of each of an agent's limits is left for calls like this one.
+    pub fn rates(&self, call: &Call, bounds: &Bounds, now: Timestamp) -> Vec<Rate> {
+        let rules = bounds.limits_of(&call.caller.agent);
+        if rules.is_empty() {
+            return Vec::new();
+        }
+        self.limits.rates(rules, call, self.tasks.root_of(call.task.id), now)
+    }
 }
 
 impl Bounds {
@@ -243,12 +306,15 @@ impl Bounds {
         self.limits.get(agent).map_or(&[], Vec::as_slice)
     }
 
-    fn check_chain(&self, call: &Call, snapshot: &tasks::Snapshot, exceeded: &mut BTreeMap<String, Exceeded>) {
+    fn check_chain(&self, call: &Call, snapshot: &Snapshot, exceeded: &mut BTreeMap<String, Exceeded>) {
         let Some(rule) = self.chains.get(&call.caller.agent) else { return };
+        let (used, more) = (snapshot.used, |max: u64| max.saturating_add(1));
         let bounds = [
-            ("max_calls", rule.max_calls, snapshot.claimed_calls),
-            ("max_repeats", rule.max_repeats.map(|max| max.saturating_add(1)), snapshot.claimed_repeats),
-            ("max_concurrent", rule.max_concurrent, snapshot.claimed_concurrent),
+            ("max_calls", rule.max_calls, used.calls),
+            ("max_repeats", rule.max_repeats.map(more), used.repeats),
+            ("max_concurrent", rule.max_concurrent, used.concurrent),
+            ("max_privilege_seconds", rule.max_privilege_seconds, used.privilege_s),
+            ("max_depth", rule.max_depth.map(more), u64::from(call.task.depth)),
         ];
         for (name, max, used) in bounds {
             if let Some(limit) = max.filter(|max| used >= *max) {
@@ -256,6 +322,11 @@ impl Bounds {
                 exceeded.insert(name, Exceeded { limit, retry_after_ms: None });
             }
         }
+    }
+
+    /// How many tasks may stand above one of this agent's.
+    pub fn max_depth(&self, agent: &AgentName) -> Option<u64> {
+        self.chains.get(agent).and_then(|rule| rule.max_depth)
     }
 }
 
@@ -322,7 +393,7 @@ impl Reservation {
 
     /// How long until the task is over by itself.
     pub fn task_left(&self, now: Timestamp) -> Option<Duration> {
-        self.claim.task().expires_at.map(|end| end.since(now))
+        self.claim.expires_at().map(|end| end.since(now))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The nouns of the house. They hold what the steps agree on, decide nothing, and import nothing of ours.
 
+mod about;
 mod action;
 mod call;
 mod caller;
@@ -23,6 +24,7 @@ mod task;
 mod time;
 mod tool;
 
+pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect};
 pub use call::{Call, Incoming};
 pub use caller::{AgentName, Caller, Proof, Workload};

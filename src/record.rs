@@ -24,8 +24,8 @@ mod verify;
 use std::time::Duration;
 
 pub use self::account::{
-    Known, asked, closed, erased, glass_broken, lapsed, loaded, not_loaded, opened, quarantined, released, resolved,
-    reviewed,
+    Judged, Known, amended, asked, closed, erased, glass_broken, lapsed, loaded, not_loaded, opened, quarantined,
+    released, resolved, reviewed,
 };
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::error::StoreError;
@@ -34,7 +34,7 @@ pub use self::event::{
     Opened, Permitted, Record, Refused, Repeated, SentNote, Settled,
 };
 pub use self::list::Filter;
-pub use self::past::Past;
+pub use self::past::{Past, PastLife};
 pub use self::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 pub use self::query::{Reader, Stored, Story};
 pub use self::rail::{Open, Rail, Recorded};

@@ -141,8 +141,10 @@ fn rules(config: &Config) -> Vec<AgentRules> {
     let rules = |agent: &crate::config::Agent| {
         let bounds = [
             ("max_calls", agent.chain.max_calls),
+            ("max_depth", agent.chain.max_depth),
             ("max_repeats", agent.chain.max_repeats),
             ("max_concurrent", agent.chain.max_concurrent),
+            ("max_privilege_seconds", agent.chain.max_privilege_seconds),
         ];
         let chain =
             bounds.into_iter().filter(|(_, max)| max.is_some()).map(|(name, _)| format!("{}.chain.{name}", agent.name));

@@ -37,8 +37,10 @@ impl AgentFile {
         }
         let chain = ChainRule {
             max_calls: self.chain.max_calls,
+            max_depth: self.chain.max_depth,
             max_repeats: self.chain.max_repeats,
             max_concurrent: self.chain.max_concurrent,
+            max_privilege_seconds: self.chain.max_privilege_seconds,
         };
         Ok(Agent {
             limits: limits(self.limits, &agent)?,

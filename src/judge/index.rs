@@ -14,11 +14,11 @@ use cedar_policy::{
 use quick_cache::sync::Cache;
 
 use super::policy::{self, PolicyError, Rule, Source};
-use super::schema::{self, ActionShape};
+use super::schema::{self, AMEND, ActionShape};
 use super::subset::{Outcome, Subset};
 use super::view::View;
 use super::{by_default, by_quarantine};
-use crate::model::{AgentName, Ask, Call, Code, Digest, Facts, Finding, Mode};
+use crate::model::{AgentName, Ask, Call, Code, Digest, Effect, Facts, Finding, Mode};
 
 /// Verdicts remembered at a time.
 const REMEMBERED: usize = 16_384;
@@ -71,6 +71,17 @@ pub struct Policies {
 struct Known {
     mode: Mode,
     entries: HashMap<Arc<str>, Entry>,
+    /// For asking that a grant have a line more, by the tool of that line.
+    amendments: HashMap<Arc<str>, Entry>,
+}
+
+impl Known {
+    fn entry(&self, question: &Question<'_>) -> Option<&Entry> {
+        if question.action != AMEND {
+            return self.entries.get(question.action);
+        }
+        self.amendments.get(question.resource.split('/').next()?)
+    }
 }
 
 /// One pair of an agent and an action.
@@ -106,18 +117,19 @@ impl Policies {
         version: Digest,
     ) -> Result<Self, PolicyError> {
         let schema_text = schema::schema(actions);
-        let own = |error: &dyn std::fmt::Display| PolicyError::of_schema(&schema_text, error);
-        let schema = Schema::from_str(&schema_text).map_err(|error| own(&error))?;
-        let action_entities = schema.action_entities().map_err(|error| own(&error))?;
-        let kinds = Kinds::new().map_err(|error| own(&error))?;
+        let wrong = |error: &dyn std::fmt::Display| PolicyError::of_schema(&schema_text, error);
+        let schema = Schema::from_str(&schema_text).map_err(|error| wrong(&error))?;
+        let action_entities = schema.action_entities().map_err(|error| wrong(&error))?;
+        let kinds = Kinds::new().map_err(|error| wrong(&error))?;
         let rules = policy::read(sources, &schema)?;
         let mut subsets: HashMap<Vec<usize>, Arc<Subset>> = HashMap::new();
         let mut known: HashMap<AgentName, Known> = HashMap::new();
         let mut number = 0;
         for agent in agents {
-            let mut entries = HashMap::new();
-            for action in actions.iter().filter(|action| agent.tools.contains(&action.tool)) {
-                let pair = Pair { kinds: &kinds, agent, action };
+            let (mut entries, mut amendments) = (HashMap::new(), HashMap::new());
+            let own = actions.iter().filter(|action| agent.tools.contains(&action.tool)).cloned();
+            for action in own.chain(agent.tools.iter().map(amendment)) {
+                let pair = Pair { kinds: &kinds, agent, action: &action };
                 let holding: Vec<usize> = rules
                     .iter()
                     .enumerate()
@@ -129,17 +141,21 @@ impl Policies {
                     None => {
                         let subset = Arc::new(
                             Subset::new(holding.iter().filter_map(|index| rules.get(*index)))
-                                .map_err(|error| own(&error))?,
+                                .map_err(|error| wrong(&error))?,
                         );
                         subsets.insert(holding, subset.clone());
                         subset
                     }
                 };
-                let entry = pair.entry(number, subset, &action_entities).map_err(|error| own(&error))?;
-                entries.insert(action.name.clone(), entry);
+                let entry = pair.entry(number, subset, &action_entities).map_err(|error| wrong(&error))?;
+                if pair.amends() {
+                    amendments.insert(action.tool.clone(), entry);
+                } else {
+                    entries.insert(action.name.clone(), entry);
+                }
                 number += 1;
             }
-            known.insert(agent.name.clone(), Known { mode: agent.mode, entries });
+            known.insert(agent.name.clone(), Known { mode: agent.mode, entries, amendments });
         }
         let asking = rules.into_iter().filter_map(|rule| Some((rule.id, rule.ask?))).collect();
         Ok(Self { version, schema_text, agents: known, asking, remembered: Cache::new(REMEMBERED), kinds })
@@ -172,7 +188,7 @@ impl Policies {
 
     /// Decides by the rules that can hold, or remembers having decided the same.
     pub fn decide(&self, question: &Question<'_>, facts: &Facts) -> Arc<Outcome> {
-        let Some(entry) = self.agents.get(question.agent).and_then(|known| known.entries.get(question.action)) else {
+        let Some(entry) = self.agents.get(question.agent).and_then(|known| known.entry(question)) else {
             let stopped = facts.agent.quarantined.then(by_quarantine);
             return Arc::new(Outcome::no(vec![stopped.unwrap_or_else(by_default)]));
         };
@@ -206,6 +222,11 @@ impl Policies {
     }
 }
 
+/// Asking that a grant have a line more, for one tool: an action of no effect.
+fn amendment(tool: &Arc<str>) -> ActionShape {
+    ActionShape { name: AMEND.into(), tool: tool.clone(), effect: Effect::Read, args: BTreeMap::new() }
+}
+
 struct Pair<'a> {
     kinds: &'a Kinds,
     agent: &'a AgentShape,
@@ -228,7 +249,8 @@ impl Pair<'_> {
         };
         let actions = self.actions();
         let action = match policy.action_constraint() {
-            ActionConstraint::Any => true,
+            // Who permits everything has not thought of grants that grow.
+            ActionConstraint::Any => !(self.amends() && rule.permits()),
             ActionConstraint::Eq(uid) => actions.first() == Some(&uid),
             ActionConstraint::In(uids) => uids.iter().any(|uid| actions.contains(uid)),
         };
@@ -264,18 +286,23 @@ impl Pair<'_> {
         EntityUid::from_type_name_and_id(self.kinds.tool.clone(), EntityId::new(&*self.action.tool))
     }
 
-    /// The action, its tool's and its effect's.
-    fn actions(&self) -> [EntityUid; 3] {
-        let names = [
-            self.action.name.to_string(),
-            format!("tool:{}", self.action.tool),
-            format!("effect:{}", self.action.effect.name()),
-        ];
-        names.map(|name| EntityUid::from_type_name_and_id(self.kinds.action.clone(), EntityId::new(name)))
+    fn amends(&self) -> bool {
+        *self.action.name == *AMEND
+    }
+
+    /// The action, its tool's and its effect's, if it is in groups.
+    fn actions(&self) -> Vec<EntityUid> {
+        let mut names = vec![self.action.name.to_string()];
+        if !self.amends() {
+            names.push(format!("tool:{}", self.action.tool));
+            names.push(format!("effect:{}", self.action.effect.name()));
+        }
+        let uid = |name| EntityUid::from_type_name_and_id(self.kinds.action.clone(), EntityId::new(name));
+        names.into_iter().map(uid).collect()
     }
 
     fn entry(&self, number: usize, rules: Arc<Subset>, action_entities: &Entities) -> Result<Entry, String> {
-        let [action, ..] = self.actions();
+        let action = EntityUid::from_type_name_and_id(self.kinds.action.clone(), EntityId::new(&*self.action.name));
         let principal = Entity::new_no_attrs(self.principal(), self.groups().collect());
         let groups = self.groups().map(|group| Entity::new_no_attrs(group, HashSet::new()));
         let tool = Entity::new_no_attrs(self.tool(), HashSet::new());

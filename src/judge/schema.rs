@@ -7,6 +7,13 @@ use std::sync::Arc;
 use super::vocabulary;
 use crate::model::Effect;
 
+/// The action of asking that a task's grant have a line more. It is in no group, and a `permit` that names no action does
+/// not permit it.
+pub const AMEND: &str = "task:amend";
+
+/// What is asked, as the `args` of [`AMEND`].
+const AMEND_ARGS: &str = "\"action\": String, \"effect\": String, \"max\"?: Long";
+
 /// An action as the schema and the index need it.
 #[derive(Clone, Debug)]
 pub struct ActionShape {
@@ -33,25 +40,28 @@ pub fn schema(actions: &[ActionShape]) -> String {
     for tool in tools {
         let _ = writeln!(text, "action \"tool:{tool}\";");
     }
+    applies(&mut text, AMEND, "", AMEND_ARGS);
     for action in actions {
-        let _ = write!(
-            text,
-            "\naction \"{}\" in [Action::\"tool:{}\", Action::\"effect:{}\"] appliesTo {{\n  principal: [Agent],\n  resource: [Resource],\n  context: {{\n",
-            action.name,
-            action.tool,
-            action.effect.name()
-        );
-        for (group, facts) in vocabulary::groups() {
-            let members: Vec<String> = facts.iter().map(|fact| fact.kind.attribute(fact.name)).collect();
-            let single = facts.iter().all(|fact| fact.group.is_empty());
-            let _ = if single {
-                writeln!(text, "    {},", members.join(", "))
-            } else {
-                writeln!(text, "    {group}: {{ {} }},", members.join(", "))
-            };
-        }
+        let groups = format!(" in [Action::\"tool:{}\", Action::\"effect:{}\"]", action.tool, action.effect.name());
         let args: Vec<String> = action.args.iter().map(|(name, kind)| format!("\"{name}\"?: {kind}")).collect();
-        let _ = write!(text, "    args: {{ {} }},\n  }},\n}};\n", args.join(", "));
+        applies(&mut text, &action.name, &groups, &args.join(", "));
     }
     text
+}
+
+fn applies(text: &mut String, name: &str, groups: &str, args: &str) {
+    let _ = write!(
+        text,
+        "\naction \"{name}\"{groups} appliesTo {{\n  principal: [Agent],\n  resource: [Resource],\n  context: {{\n"
+    );
+    for (group, facts) in vocabulary::groups() {
+        let members: Vec<String> = facts.iter().map(|fact| fact.kind.attribute(fact.name)).collect();
+        let single = facts.iter().all(|fact| fact.group.is_empty());
+        let _ = if single {
+            writeln!(text, "    {},", members.join(", "))
+        } else {
+            writeln!(text, "    {group}: {{ {} }},", members.join(", "))
+        };
+    }
+    let _ = write!(text, "    args: {{ {args} }},\n  }},\n}};\n");
 }

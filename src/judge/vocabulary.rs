@@ -79,7 +79,7 @@ fn set<'a>(items: impl Iterator<Item = &'a str>) -> Value {
 }
 
 /// Every fact but `args`, whose members the catalog names for each action.
-pub const FACTS: [Fact; 25] = [
+pub const FACTS: [Fact; 27] = [
     fact(
         "intent",
         "declared",
@@ -164,6 +164,16 @@ pub const FACTS: [Fact; 25] = [
     fact("chain", "concurrent", Kind::Long, "Calls of this task under way, this one not counted.", |f| {
         Some(Value::Long(f.chain.concurrent))
     }),
+    fact("chain", "fan_out", Kind::Long, "How many different tools were called so far in this task.", |f| {
+        Some(Value::Long(f.chain.fan_out))
+    }),
+    fact(
+        "chain",
+        "privilege_s",
+        Kind::Long,
+        "Seconds that credentials were alive for calls of this task, added up; counted when a call has ended.",
+        |f| Some(Value::Long(f.chain.privilege_s)),
+    ),
     fact("chain", "actions", Kind::Set, "Full names of the actions permitted so far in this task.", |f| {
         Some(set(f.chain.actions.iter().map(AsRef::as_ref)))
     }),
@@ -213,6 +223,12 @@ pub fn page() -> String {
          `principal` is `Agent::\"triage\"`, in its `Group`s. `action` is `Action::\"github/issues.create\"`, in \
          `Action::\"tool:github\"` and `Action::\"effect:write\"` (read, write, delete, send, spend, execute). `resource` is \
          `Resource::\"github/octo/hello\"`, in `Tool::\"github\"`.\n\n\
+         There is one action more, `Action::\"task:amend\"`: an agent asks, with its own proof, that a task's grant have a \
+         line more. It is in no `tool:` and no `effect:` group. `resource` is what the line names, in its tool, and \
+         `context.args` tells the rest: `action` and `effect` (always there), and `max` (a `Long`, if the line counts). A \
+         `permit` without an action in its scope does not permit it, so that whoever permits everything has not permitted \
+         that grants grow; a `forbid` without one forbids it, too. `context.intent` says declared and matching: asking is \
+         declaring. Nothing is reached under `context.limits`.\n\n\
          `context` holds the facts below, for every action; policies are checked against their types when they are loaded \
          (`countersign check --schema` prints the schema). This page is generated from the table that the schema and the \
          judgement use; a fact that is not on it does not exist, and a policy that names one is refused at load.\n\n\

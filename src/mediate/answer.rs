@@ -1,8 +1,8 @@
 //! A reviewer's answer to a question: considered, recorded, and only then given.
 
 use super::Mediator;
-use crate::memory::{About, Answered, NotTaken, Reviewing, Stands};
-use crate::model::{ApprovalId, TaskId};
+use crate::memory::{Answered, NotTaken, Reviewing, Stands};
+use crate::model::{About, ApprovalId};
 use crate::record::{self, Answer, Unavailable};
 
 /// Why an answer was not given.
@@ -50,11 +50,5 @@ impl Mediator {
         for about in self.memory.desk().cancel(which) {
             self.rail.note(record::resolved(&about, Answer::Cancelled, None, "", now));
         }
-    }
-
-    /// Ends a task with all that is done and asked in it.
-    pub fn close(&self, task: TaskId) {
-        self.memory.close(task);
-        self.cancel(|about| about.task == task);
     }
 }

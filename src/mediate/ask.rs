@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::{Answer, Hangup, Mediator, Refusal, Refused, Rulebook};
 use crate::judge::{No, Pending, Verdict, judge};
-use crate::memory::{About, Agreed, Asked, Asking, DeskRule, Kept, NotAgreed, Stands, bound_of};
-use crate::model::{ApprovalId, Call, Code, Exceeded, Finding, Peer, Timestamp};
+use crate::memory::{Agreed, Asked, DeskRule, Kept, NotAgreed, Stands, bound_of};
+use crate::model::{About, ApprovalId, Asking, Call, Code, Exceeded, Finding, Peer, Timestamp};
 use crate::record::{self, Known, Recorded};
 
 /// The limit on questions, as facts and records name it.

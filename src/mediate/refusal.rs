@@ -2,10 +2,12 @@
 //!
 //! What it displays is for the log and the record. What the agent reads is made from `code`, `detail` and `findings`.
 
+use std::sync::Arc;
+
 use super::Question;
 use crate::forward::{self, Fault, Unclear, UpstreamError};
-use crate::judge::No;
-use crate::memory::{Crowded, NotAgreed, TaskOver};
+use crate::judge::{self, No};
+use crate::memory::{Crowded, NotAgreed, NotGranted, Rate, TaskOver};
 use crate::model::{ApprovalId, Code, Ending, Finding, Timestamp};
 use crate::{identify, mint, record, understand};
 
@@ -18,6 +20,12 @@ pub enum Refusal {
     /// The task is over.
     #[error(transparent)]
     Task(#[from] TaskOver),
+    /// A grant is not to be had.
+    #[error(transparent)]
+    NotGranted(#[from] NotGranted),
+    /// It was judged that a grant is not to have what was asked for it.
+    #[error("{}", named(.0))]
+    NotAmended(Arc<[Finding]>),
     /// There is no room for more calls.
     #[error(transparent)]
     Crowded(#[from] Crowded),
@@ -28,7 +36,7 @@ pub enum Refusal {
     #[error(transparent)]
     Headers(#[from] Unclear),
     /// Step 3: it was judged.
-    #[error("{}", findings(.0))]
+    #[error("{}", named(&.0.findings))]
     Judged(Box<No>),
     /// Step 3: somebody has to agree first.
     #[error("somebody has to agree first: {}", .0.id)]
@@ -64,7 +72,13 @@ pub struct Refused {
     /// The task has taken in something untrusted: whoever wrote that may be reading, so the answer says no more than
     /// it must.
     pub terse: bool,
+    /// How much is left of the agent's limits, where one of them is reached.
+    pub rates: Vec<Rate>,
 }
+
+/// How much is left of an agent's limits for calls like the one answered, on the answer.
+#[derive(Clone, Debug)]
+pub struct Rates(pub Vec<Rate>);
 
 impl From<Box<No>> for Refusal {
     fn from(no: Box<No>) -> Self {
@@ -78,6 +92,12 @@ impl Refusal {
         match self {
             Self::Identify(_) => Code::CallerUnproven,
             Self::Task(_) | Self::Cut(_) => Code::TaskOver,
+            Self::NotGranted(why) => match why {
+                NotGranted::Over(_) => Code::TaskOver,
+                NotGranted::Wider(_) | NotGranted::Values => Code::Denied,
+                NotGranted::Long => Code::RequestUnclear,
+            },
+            Self::NotAmended(findings) => judge::first(findings).map_or(Code::Denied, |finding| finding.code),
             Self::Crowded(_) => Code::Overloaded,
             Self::Understand(error) => match error {
                 understand::Error::Unclear(_) => Code::RequestUnclear,
@@ -125,9 +145,16 @@ impl Refusal {
         match self {
             Self::Understand(error) => Some(error.to_string()),
             Self::Headers(error) => Some(error.to_string()),
-            Self::Judged(no) => no.first().and_then(Finding::shown).and_then(|(_, reason)| reason.map(str::to_owned)),
+            Self::NotGranted(why) => match why {
+                NotGranted::Over(_) => None,
+                NotGranted::Wider(_) | NotGranted::Values | NotGranted::Long => Some(why.to_string()),
+            },
             Self::Asked(question) => question.shown.as_ref().and_then(|(_, reason)| reason.clone()),
             Self::NotAgreed(error) => Some(error.to_string()),
+            Self::Judged(_) | Self::NotAmended(_) => {
+                let shown = judge::first(self.findings()).and_then(Finding::shown);
+                shown.and_then(|(_, reason)| reason.map(str::to_owned))
+            }
             Self::Door(_, detail) => Some(detail.clone()),
             Self::Identify(_)
             | Self::Task(_)
@@ -152,6 +179,8 @@ impl Refusal {
             | Self::Door(..) => true,
             Self::Headers(_)
             | Self::Judged(_)
+            | Self::NotGranted(_)
+            | Self::NotAmended(_)
             | Self::Asked(_)
             | Self::NotAgreed(_)
             | Self::Record(_)
@@ -165,16 +194,26 @@ impl Refusal {
         if let Self::Asked(question) = self {
             return question.shown.as_ref().map(|(rule, _)| rule.as_str());
         }
-        self.judged().and_then(No::first).and_then(Finding::shown).map(|(rule, _)| rule)
+        judge::first(self.findings()).and_then(Finding::shown).map(|(rule, _)| rule)
     }
 
-    /// What the judgement found, if there was one.
+    /// What was found against it, if it was judged.
+    pub fn findings(&self) -> &[Finding] {
+        if let Self::NotAmended(findings) = self {
+            return findings;
+        }
+        self.judged().map_or(&[], |no| &no.findings)
+    }
+
+    /// The judgement of a call, if there was one.
     pub fn judged(&self) -> Option<&No> {
         match self {
             Self::Judged(no) => Some(no),
             Self::Asked(question) => question.no.as_ref(),
             Self::Identify(_)
             | Self::Task(_)
+            | Self::NotGranted(_)
+            | Self::NotAmended(_)
             | Self::Crowded(_)
             | Self::Understand(_)
             | Self::Headers(_)
@@ -195,6 +234,8 @@ impl Refusal {
             Self::Record(unavailable) => matches!(unavailable, record::Unavailable::Late(_)),
             Self::Identify(_)
             | Self::Task(_)
+            | Self::NotGranted(_)
+            | Self::NotAmended(_)
             | Self::Crowded(_)
             | Self::Understand(_)
             | Self::Headers(_)
@@ -216,6 +257,8 @@ impl Refusal {
             Self::NotAgreed(NotAgreed::Denied | NotAgreed::Void)
             | Self::Identify(_)
             | Self::Task(_)
+            | Self::NotGranted(_)
+            | Self::NotAmended(_)
             | Self::Crowded(_)
             | Self::Understand(_)
             | Self::Headers(_)
@@ -230,7 +273,7 @@ impl Refusal {
     }
 }
 
-fn findings(no: &No) -> String {
+fn named(findings: &[Finding]) -> String {
     let name = |finding: &Finding| format!("{} ({})", finding.rule, finding.code);
-    no.findings.iter().map(name).collect::<Vec<_>>().join(", ")
+    findings.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use self::question::{About, Asking, Kept, Reviewing, Shown, Stands, bound_of};
+pub use self::question::{Kept, Reviewing, Shown, Stands, bound_of};
 use self::question::{Question, State};
 use super::lock;
-use crate::model::{AgentName, ApprovalFacts, ApprovalId, Digest, Timestamp};
+use crate::model::{About, AgentName, ApprovalFacts, ApprovalId, Digest, Timestamp};
 
 /// How questions are asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

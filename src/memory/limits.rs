@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{PastCall, lock};
-use crate::model::{AgentName, Call, Exceeded, Timestamp};
+use crate::model::{AgentName, Call, Exceeded, TaskId, Timestamp};
 
 /// One limit of an agent.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct LimitRule {
 pub enum Per {
     /// All calls of the agent together.
     Agent,
-    /// Each task by itself.
+    /// Each task with all that came out of it.
     Task,
     /// Each tool by itself.
     Tool,
@@ -53,7 +53,16 @@ type Key = (AgentName, Per, Duration, String);
 struct Windows {
     by_key: HashMap<Key, VecDeque<Timestamp>>,
     due: VecDeque<Due>,
+    /// How many each agent has.
+    of_agents: HashMap<AgentName, usize>,
 }
+
+/// Windows that one agent has at a time. What comes beyond them is counted in one window more for each of its limits, and
+/// no window that is in use is given up for another.
+const MOST_WINDOWS: usize = 65_536;
+
+/// The window of what comes beyond: no key of its own is spelled so.
+const BEYOND: &str = "…";
 
 /// A window that is to be looked at again, and how long it is: it may be another agent's than the one who calls then.
 #[derive(Debug)]
@@ -64,6 +73,25 @@ struct Due {
 }
 
 impl Windows {
+    /// The key that a window is found by: its own if there is one or room for one.
+    fn key(&self, rule: &LimitRule, counted: String) -> Key {
+        let key = rule.key(counted);
+        let full = || self.of_agents.get(&rule.agent).is_some_and(|windows| *windows >= MOST_WINDOWS);
+        if full() && !self.by_key.contains_key(&key) { rule.key(BEYOND.to_owned()) } else { key }
+    }
+
+    /// The window of what is counted so, and its key.
+    fn of(&mut self, rule: &LimitRule, counted: String, now: Timestamp) -> (Key, &mut VecDeque<Timestamp>) {
+        let key = self.key(rule, counted);
+        let Self { by_key, due, of_agents } = self;
+        let window = by_key.entry(key.clone()).or_insert_with(|| {
+            due.push_back(Due { at: now.after(rule.window), length: rule.window, key: key.clone() });
+            *of_agents.entry(rule.agent.clone()).or_default() += 1;
+            VecDeque::new()
+        });
+        (key, window)
+    }
+
     /// Forgets windows that are empty: two looks for each place asked for, so that it keeps up and never scans.
     fn forget(&mut self, now: Timestamp) {
         for _ in 0..2 {
@@ -72,7 +100,13 @@ impl Windows {
                 Some(last) if last.after(length) > now => {
                     self.due.push_back(Due { at: last.after(length), length, key });
                 }
-                Some(_) | None => drop(self.by_key.remove(&key)),
+                Some(_) | None => {
+                    if self.by_key.remove(&key).is_some()
+                        && let Some(windows) = self.of_agents.get_mut(&key.0)
+                    {
+                        *windows = windows.saturating_sub(1);
+                    }
+                }
             }
         }
     }
@@ -85,22 +119,38 @@ pub struct Taken {
     at: Timestamp,
 }
 
+/// How much of a limit is left for calls like one that was just judged.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// The limit's name: `triage.limits.0`.
+    pub name: String,
+    /// How many fit into a window.
+    pub requests: u64,
+    /// How long a window is, in whole seconds, rounded up; absent for a bound that no waiting lifts.
+    pub window_s: Option<u64>,
+    /// How many more fit now.
+    pub left: u64,
+    /// Seconds until one place more is free, rounded up; absent if none is taken.
+    pub free_in_s: Option<u64>,
+}
+
 impl Limits {
     /// Takes a place in each window that has one, and tells which have none. All at once, under one lock.
-    pub fn take(&self, rules: &[LimitRule], call: &Call, now: Timestamp) -> (Vec<Taken>, BTreeMap<String, Exceeded>) {
+    pub fn take(
+        &self,
+        rules: &[LimitRule],
+        call: &Call,
+        root: TaskId,
+        now: Timestamp,
+    ) -> (Vec<Taken>, BTreeMap<String, Exceeded>) {
         let mut taken = Vec::new();
         let mut exceeded = BTreeMap::new();
         if rules.is_empty() {
             return (taken, exceeded);
         }
         let mut windows = lock(&self.windows);
-        let Windows { by_key, due } = &mut *windows;
         for rule in rules {
-            let key = rule.key(rule.per.key(call));
-            let window = by_key.entry(key.clone()).or_insert_with(|| {
-                due.push_back(Due { at: now.after(rule.window), length: rule.window, key: key.clone() });
-                VecDeque::new()
-            });
+            let (key, window) = windows.of(rule, rule.per.key(call, root), now);
             // A place counts from when it is taken. Calls are judged slightly out of the order they came in; what came
             // earlier and is judged later takes its place later.
             let now = window.back().map_or(now, |last| now.max(*last));
@@ -121,21 +171,36 @@ impl Limits {
     }
 
     /// Takes the places that a call of an earlier run took, as far as they are not free again.
-    pub fn recall(&self, rules: &[LimitRule], past: &PastCall, now: Timestamp) {
+    pub fn recall(&self, rules: &[LimitRule], past: &PastCall, root: TaskId, now: Timestamp) {
         let mut windows = lock(&self.windows);
-        let Windows { by_key, due } = &mut *windows;
         for rule in rules.iter().filter(|rule| past.at.after(rule.window) > now) {
-            let key = rule.key(rule.per.past_key(past));
-            let window = by_key.entry(key.clone()).or_insert_with(|| {
-                due.push_back(Due { at: now.after(rule.window), length: rule.window, key: key.clone() });
-                VecDeque::new()
-            });
+            let (_, window) = windows.of(rule, rule.per.past_key(past, root), now);
             let at = window.back().map_or(past.at, |last| past.at.max(*last)).min(now);
             window.push_back(at);
             while window.len() as u64 > rule.requests {
                 window.pop_front();
             }
         }
+    }
+
+    /// How much is left of each.
+    pub fn rates(&self, rules: &[LimitRule], call: &Call, root: TaskId, now: Timestamp) -> Vec<Rate> {
+        let windows = lock(&self.windows);
+        let rate = |rule: &LimitRule| {
+            let key = windows.key(rule, rule.per.key(call, root));
+            let taken = windows.by_key.get(&key);
+            let gone = taken.map_or(0, |taken| taken.partition_point(|at| at.after(rule.window) <= now));
+            Rate {
+                name: rule.name.clone(),
+                requests: rule.requests,
+                window_s: Some(seconds(rule.window)),
+                left: rule.requests.saturating_sub(taken.map_or(0, |taken| taken.len() - gone) as u64),
+                free_in_s: taken
+                    .and_then(|taken| taken.get(gone))
+                    .map(|first| seconds(first.after(rule.window).since(now))),
+            }
+        };
+        rules.iter().map(rate).collect()
     }
 
     /// Gives places back.
@@ -161,23 +226,27 @@ impl LimitRule {
 }
 
 impl Per {
-    fn past_key(self, past: &PastCall) -> String {
+    fn past_key(self, past: &PastCall, root: TaskId) -> String {
         match self {
             Self::Agent => String::new(),
-            Self::Task => past.task.to_string(),
+            Self::Task => root.to_string(),
             Self::Tool => past.tool.clone(),
-            Self::Action => past.action.clone(),
+            Self::Action => past.action.to_string(),
             Self::Workload => past.workload.clone(),
         }
     }
 
-    fn key(self, call: &Call) -> String {
+    fn key(self, call: &Call, root: TaskId) -> String {
         match self {
             Self::Agent => String::new(),
-            Self::Task => call.task.id.to_string(),
+            Self::Task => root.to_string(),
             Self::Tool => call.action.tool.to_string(),
             Self::Action => call.action.name.to_string(),
             Self::Workload => call.caller.workload.id.clone(),
         }
     }
+}
+
+fn seconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
 }

@@ -127,6 +127,12 @@ pub struct ChainFacts {
     pub repeats: i64,
     /// Calls of this task that are under way, this one not counted.
     pub concurrent: i64,
+    /// Different tools called so far.
+    #[serde(default)]
+    pub fan_out: i64,
+    /// Seconds that credentials of calls that are over were alive.
+    #[serde(default)]
+    pub privilege_s: i64,
     /// Actions permitted so far.
     pub actions: BTreeSet<Arc<str>>,
 }

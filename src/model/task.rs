@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AgentName, TaskId, Timestamp};
+use super::{Action, AgentName, Digest, TaskId, Timestamp};
 
-/// A task as it was opened. What happens in it is remembered apart (`memory`).
+/// A task as it was opened and amended. What happens in it is remembered apart (`memory`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Task {
     /// Its id; for an implicit task, derived from the agent's name.
@@ -19,8 +19,12 @@ pub struct Task {
     pub on_behalf_of: Option<String>,
     /// What is to be reached, in the opener's words.
     pub goal: String,
-    /// What it declares, before anything untrusted was read.
+    /// What it declares: as it was opened with, and what was added since. Lines are added, and never changed or taken out.
     pub grant: Vec<Grant>,
+    /// Which grant this is: 1 as it was opened with, one more with each amendment.
+    pub version: u32,
+    /// Digests of the values its opener vouches for, in order, each once.
+    pub values: Arc<[Digest]>,
     /// The task it came out of.
     pub parent: Option<TaskId>,
     /// How many parents stand above it.
@@ -50,6 +54,13 @@ impl Grant {
     pub fn covers(&self, action: &Action) -> bool {
         self.action == action.name
             && self.resource.as_deref().is_none_or(|resource| resource == action.short_resource())
+    }
+
+    /// Whether whatever this line covers, the other covers too, and it is counted if that is.
+    pub fn is_within(&self, wider: &Self) -> bool {
+        self.action == wider.action
+            && (wider.resource.is_none() || self.resource == wider.resource)
+            && (wider.max.is_none() || self.max.is_some())
     }
 }
 

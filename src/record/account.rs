@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 
 use super::PastQuestion;
 use super::event::{Closed, CredentialPlan, Erased, Event, FactsNote, Loaded, Opened, Permitted, Record, Refused};
-use super::people::{Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
+use super::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 use crate::judge::{No, Permit};
-use crate::memory::About;
 use crate::model::{
-    Action, AgentName, Call, CallId, Caller, Code, Decision, Digest, Facts, Intent, Peer, Task, TaskId, Timestamp,
-    names_credential,
+    About, Action, AgentName, Call, CallId, Caller, Code, Decision, Digest, Facts, Finding, Intent, Peer, Task, TaskId,
+    Timestamp, names_credential,
 };
 
 type Private = BTreeMap<&'static str, Value>;
@@ -150,7 +149,7 @@ impl Known {
     }
 
     /// It is refused: by a judgement, or before one.
-    pub fn refused(&self, code: Code, no: Option<&No>, why: &str, at: Timestamp) -> Record {
+    pub fn refused(&self, code: Code, (no, findings): (Option<&No>, &[Finding]), why: &str, at: Timestamp) -> Record {
         let mut refused = Refused {
             code: code.name().to_owned(),
             decision: code.decision().name().to_owned(),
@@ -175,8 +174,8 @@ impl Known {
         if let Some(no) = no {
             refused.facts = Some(tell_facts(&no.facts, &mut private));
             refused.policies = Some(no.policies);
-            refused.rules = no.findings.iter().map(|finding| finding.rule.clone()).collect();
         }
+        refused.rules = findings.iter().map(|finding| finding.rule.clone()).collect();
         Record { at, call: Some(self.id), task: self.task, event: Event::Refused(Box::new(refused)), private }
     }
 }
@@ -184,6 +183,7 @@ impl Known {
 /// A task that was opened, found by the digest of its token.
 pub fn opened(task: &Task, token: Digest) -> Record {
     let mut private = Private::from([("goal", task.goal.as_str().into()), ("grant", json!(task.grant))]);
+    tell_values(task, &mut private);
     if let Some(person) = &task.on_behalf_of {
         private.insert("on_behalf_of", person.as_str().into());
     }
@@ -196,6 +196,36 @@ pub fn opened(task: &Task, token: Digest) -> Record {
         expires_at: task.expires_at,
     });
     Record { at: task.opened_at, call: None, task: Some(task.id), event, private }
+}
+
+/// A task whose grant has become another one: as it is from here on, who decided that, and how it was judged if it was.
+pub fn amended(task: &Task, by: &str, judged: Option<Judged<'_>>, at: Timestamp) -> Record {
+    let mut private = Private::from([("grant", json!(task.grant))]);
+    tell_values(task, &mut private);
+    let mut amended = Amended {
+        agent: task.agent.to_string(),
+        version: task.version,
+        by: by.to_owned(),
+        rules: Vec::new(),
+        policies: None,
+        facts: None,
+    };
+    if let Some(Judged { rules, policies, facts }) = judged {
+        amended.rules = rules;
+        amended.policies = Some(policies);
+        amended.facts = facts.map(|facts| tell_facts(facts, &mut private));
+    }
+    Record { at, call: None, task: Some(task.id), event: Event::Amended(amended), private }
+}
+
+/// How an amendment was judged.
+pub struct Judged<'a> {
+    /// By these rules.
+    pub rules: Vec<String>,
+    /// Of what was loaded then.
+    pub policies: Digest,
+    /// On these facts.
+    pub facts: Option<&'a Facts>,
 }
 
 /// A task that was ended, by whom.
@@ -272,6 +302,12 @@ fn tell_intent(intent: &Intent, private: &mut Private) {
     }
     if let Some(action) = &intent.action {
         private.insert("declared", json!({ "action": action, "resource": intent.resource }));
+    }
+}
+
+fn tell_values(task: &Task, private: &mut Private) {
+    if !task.values.is_empty() {
+        private.insert("values", json!(task.values));
     }
 }
 

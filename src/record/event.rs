@@ -1,6 +1,7 @@
 //! What a record says: one thing that happened, as a leaf of the tree.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -311,6 +312,22 @@ pub struct CredentialNote {
     pub expires_at: Option<Timestamp>,
 }
 
+impl CredentialNote {
+    /// How long it was alive, as far as is known at `now`: until its end was confirmed, or else until it ends by itself.
+    pub fn alive(&self, now: Timestamp) -> Duration {
+        let Some(minted) = self.minted_at else { return Duration::ZERO };
+        let end = match self.revocation {
+            Revocation::Confirmed => self.ended_at.or(self.expires_at),
+            Revocation::NotNeeded
+            | Revocation::Expired
+            | Revocation::Unsupported
+            | Revocation::Failed
+            | Revocation::Unknown => self.expires_at.or(self.ended_at),
+        };
+        end.unwrap_or(now).since(minted)
+    }
+}
+
 /// What became of a credential whose end was open when its call ended.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Settled {
@@ -320,7 +337,7 @@ pub struct Settled {
     pub revocation: Revocation,
 }
 
-/// A task was opened. Private fields: `goal`, `on_behalf_of`, `grant`.
+/// A task was opened. Private fields: `goal`, `on_behalf_of`, `grant`, `values`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Opened {
     /// The agent that may call in it.
@@ -341,7 +358,7 @@ pub struct Opened {
 /// A task was ended.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Closed {
-    /// Who ended it: `opener`, `agent` or `operator`.
+    /// Who ended it: `opener`, `agent`, `operator`, or `parent` where the task it came out of was ended.
     pub by: String,
 }
 

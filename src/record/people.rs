@@ -80,7 +80,7 @@ impl Answer {
     }
 }
 
-/// A task's grant has become another one. Private fields: `grant`, whole as it is from here on.
+/// A task's grant has become another one. Private fields: `grant` and `values`, whole as they are from here on.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Amended {
     /// The agent.
@@ -89,6 +89,15 @@ pub struct Amended {
     pub version: u32,
     /// Who decided it: `opener`, `policy`, or a reviewer's name.
     pub by: String,
+    /// The rules that allowed it, where it was judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// What was loaded when it was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Digest>,
+    /// The facts it was judged by, for the first of its lines, but for those that are private.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<FactsNote>,
 }
 
 /// An agent was stopped. Private fields: `why`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::event::{AnswerNote, CredentialNote, CredentialPlan, Ended, Event, Record, SentNote};
 use super::{Lineage, OpenCall, Unavailable, account};
 use crate::judge::Permit;
-use crate::memory::Slot;
+use crate::memory::{Privilege, Slot};
 use crate::model::{Call, CallId, Clock, Ending, Outcome, Revocation, Scope, TaskId, Timestamp};
 
 /// The way onto the lineage that the walk takes: it waits no longer than the deadline, and leaves nothing open.
@@ -67,6 +67,7 @@ impl Rail {
                 ended_at: None,
                 expires_at: plan.expires_at,
             },
+            privilege: Some(slot.privilege()),
             written: false,
         };
         Recorded { call, scope, slot, position, plan, open }
@@ -81,7 +82,7 @@ impl Rail {
             ended_at: None,
             expires_at: left.plan.expires_at,
         };
-        Open { rail: self.clone(), call: left.call, task: left.task, credential, written: false }
+        Open { rail: self.clone(), call: left.call, task: left.task, credential, privilege: None, written: false }
     }
 }
 
@@ -138,6 +139,7 @@ pub struct Open {
     call: CallId,
     task: Option<TaskId>,
     credential: CredentialNote,
+    privilege: Option<Privilege>,
     written: bool,
 }
 
@@ -183,6 +185,9 @@ impl Open {
     fn write(&mut self, outcome: Outcome) {
         self.written = true;
         let at = self.rail.now();
+        if let Some(privilege) = self.privilege.take() {
+            privilege.add(self.credential.alive(at));
+        }
         let sent = outcome.sent.map(|tally| tally.passed());
         let ended = Ended {
             ending: outcome.ending,

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use self::files::{Files, Lock};
+pub(super) use self::open::open_task;
 pub use self::open::{Limbo, OpenCall, OpenTask};
 use self::queue::Queue;
 use self::reserve::Reserve;

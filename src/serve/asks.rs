@@ -51,7 +51,7 @@ fn show(gateway: &Gateway, evidence: &Evidence, id: ApprovalId) -> Result<Respon
     let shown = shown.ok_or(Refusal::NotAgreed(NotAgreed::Void))?;
     let standing = match shown.standing {
         Stands::Waiting { .. } => Stands::Waiting { open: std::collections::BTreeSet::new() },
-        told => told,
+        told @ (Stands::Approved { .. } | Stands::Denied | Stands::Used | Stands::Expired | Stands::Cancelled) => told,
     };
     let question = Question { id, call: shown.about.call, standing, expires_at: shown.about.expires_at };
     Ok(reply::json(200, &question))

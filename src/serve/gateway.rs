@@ -17,16 +17,17 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
 use super::checked::{self, Names};
-use super::{Answers, asks, oauth, pages, reply, tasks};
+use super::tasks::{self, TaskDoor};
+use super::{Answers, asks, oauth, pages, reply};
 use crate::forward::{Behind, PassedBody};
-use crate::mediate::{Answer, Hangup, Mediator, Refusal, Refused, line, whole};
+use crate::mediate::{Answer, Hangup, Mediator, Rates, Refusal, Refused, line, whole};
 use crate::mint::KeyRing;
 use crate::model::{BoxError, CallId, Clock, Code, Digest, Evidence, Incoming, Payload, Peer, Secret};
 use crate::record::Known;
 use crate::revoke::Leased;
 
-/// Bytes a body may have that opens or ends a task.
-const SMALL: usize = 64 * 1024;
+/// Bytes a body may have that opens, amends or ends a task: 256 values of a kilobyte, and as much again for the rest.
+const LARGE: usize = 512 * 1024;
 
 /// The header that names a task by its token.
 const TASK: HeaderName = HeaderName::from_static("agent-task");
@@ -72,6 +73,7 @@ impl Answers for Gateway {
                 let refused = match turned {
                     Turned::Refused(refused) => refused,
                     Turned::Away(why) => self.mediator.refuse(why, known),
+                    Turned::Known(why, known) => self.mediator.refuse(why, *known),
                 };
                 let mut answer = reply::refusal(id, &refused).map(GateBody::Own);
                 if has_body && refused.why.may_leave_body() && version == Version::HTTP_11 {
@@ -89,10 +91,12 @@ impl Answers for Gateway {
     }
 }
 
-/// Why a request has no answer: refused in the walk, which recorded it; or turned away before.
+/// Why a request has no answer: refused in the walk, which recorded it; or turned away before, by when more may be known
+/// of it.
 pub(super) enum Turned {
     Refused(Refused),
     Away(Refusal),
+    Known(Refusal, Box<Known>),
 }
 
 impl From<Refusal> for Turned {
@@ -123,13 +127,11 @@ impl Gateway {
         let (bearer, basic) = credentials(request.headers())?;
         let evidence = Evidence { peer, bearer };
         if is_task {
-            let (head, body) = request.into_parts();
-            let request = Request::from_parts(head, whole(body, SMALL, |_| Ok(())).await?);
-            return Ok(tasks::answer(self, &evidence, &request).await?.map(GateBody::Own));
+            return self.task(id, evidence, request).await;
         }
         if path.starts_with(asks::PATH) {
             let (head, body) = request.into_parts();
-            let request = Request::from_parts(head, whole(body, SMALL, |_| Ok(())).await?);
+            let request = Request::from_parts(head, whole(body, LARGE, |_| Ok(())).await?);
             return asks::answer(self, evidence, &request).await;
         }
         let task = task_token(request.headers(), basic)?;
@@ -139,6 +141,26 @@ impl Gateway {
         let incoming = Incoming { id, received_at: self.clock.now(), evidence, door, request };
         let walk = |mediator: Mediator, hangup| async move { mediator.mediate(incoming, task, hangup).await };
         self.carry(walk).await.map_err(Turned::Refused)
+    }
+
+    /// Opens, amends or ends a task: what was begun is carried to its end, whether or not the agent waits for it.
+    async fn task(
+        &self,
+        id: CallId,
+        evidence: Evidence,
+        request: Request<Received>,
+    ) -> Result<Response<GateBody>, Turned> {
+        let known = Known::of(id, &evidence.peer, &request);
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, whole(body, LARGE, |_| Ok(())).await?);
+        let door = TaskDoor { mediator: self.mediator.clone(), clock: self.clock.clone(), known };
+        match tokio::spawn(door.answer(evidence, request)).await {
+            Ok(answer) => {
+                let answer = answer.map_err(|(why, known)| Turned::Known(why, Box::new(known)))?;
+                Ok(answer.map(GateBody::Own))
+            }
+            Err(_) => Err(Refusal::Door(Code::Internal, String::new()).into()),
+        }
     }
 
     /// Carries one call in a task of its own: if the agent hangs up, this future is dropped, and the task goes on to
@@ -152,14 +174,19 @@ impl Gateway {
         let answer = tokio::spawn(walk(self.mediator.clone(), hangup)).await;
         drop(waiting);
         match answer {
-            Ok(answer) => answer.map(|answer| {
+            Ok(answer) => answer.map(|mut answer| {
+                if let Some(rates) = answer.extensions_mut().remove::<Rates>() {
+                    reply::tell_rates(&rates.0, answer.headers_mut());
+                }
                 answer.map(|behind| match behind {
                     Behind::Body(body) => GateBody::Tool(body),
                     Behind::Tunnel => GateBody::Own(Full::default()),
                 })
             }),
             // A panic ends the call's task; whatever it held was dropped, and so ended and recorded.
-            Err(_) => Err(Refused { why: Refusal::Door(Code::Internal, String::new()), terse: true }),
+            Err(_) => {
+                Err(Refused { why: Refusal::Door(Code::Internal, String::new()), terse: true, rates: Vec::new() })
+            }
         }
     }
 

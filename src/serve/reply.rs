@@ -1,14 +1,17 @@
 //! What the agent sees when the answer is no: problem+json (RFC 9457), one shape for every refusal.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
 use super::asks;
 use crate::judge::No;
 use crate::mediate::Refused;
+use crate::memory::Rate;
 use crate::model::{ApprovalId, CallId, Code, Decision, Timestamp};
 
 /// Where the pages about codes are, at the agent's door.
@@ -72,7 +75,7 @@ pub fn crowded() -> Vec<u8> {
 
 /// The answer for a refusal. Terse once the task holds something untrusted: whoever wrote that may be reading.
 pub fn refusal(call: CallId, refused: &Refused) -> Response<Full<Bytes>> {
-    let Refused { why, terse } = refused;
+    let Refused { why, terse, rates } = refused;
     let code = why.code();
     let retry_after_ms = why.judged().and_then(No::retry_after_ms);
     let minimal = Problem {
@@ -115,10 +118,48 @@ pub fn refusal(call: CallId, refused: &Refused) -> Response<Full<Bytes>> {
     if let Some(wait) = retry_after_ms {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
     }
+    if let Some(no) = why.judged().filter(|_| code.decision() == Decision::Throttle) {
+        // The bounds of chains have no window: waiting does not help.
+        let windowed = |name: &str| rates.iter().any(|rate| rate.name == name);
+        let chain = no.facts.limits.iter().filter(|(name, _)| !windowed(name)).map(|(name, reached)| Rate {
+            name: name.clone(),
+            requests: reached.limit,
+            window_s: None,
+            left: 0,
+            free_in_s: None,
+        });
+        tell_rates(&rates.iter().cloned().chain(chain).collect::<Vec<_>>(), headers);
+    }
     if code == Code::CallerUnproven {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     answer
+}
+
+/// How much is left of the agent's limits: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10),
+/// lists of strings with parameters (RFC 9651). `t` says when one place more is free. What a tool says of its own limits
+/// stands beside it.
+pub fn tell_rates(rates: &[Rate], headers: &mut HeaderMap) {
+    if rates.is_empty() {
+        return;
+    }
+    let (mut policy, mut left) = (String::new(), String::new());
+    for Rate { name, requests, window_s, left: rest, free_in_s } in rates {
+        let comma = if policy.is_empty() { "" } else { ", " };
+        let _ = write!(policy, "{comma}\"{name}\";q={requests}");
+        let _ = write!(left, "{comma}\"{name}\";r={rest}");
+        if let Some(window) = window_s {
+            let _ = write!(policy, ";w={window}");
+        }
+        if let Some(free) = free_in_s {
+            let _ = write!(left, ";t={free}");
+        }
+    }
+    for (name, value) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 /// Any other JSON.

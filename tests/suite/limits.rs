@@ -118,7 +118,8 @@ fn of_a_thousand_calls_at_once_a_grant_of_ten_declares_ten() {
 
 #[test]
 fn whatever_is_dropped_at_once_is_all_given_back() {
-    let chain = ChainRule { max_calls: Some(10), max_repeats: Some(9), max_concurrent: Some(10) };
+    let chain =
+        ChainRule { max_calls: Some(10), max_repeats: Some(9), max_concurrent: Some(10), ..ChainRule::default() };
     for round in 0..30 {
         let memory = memory(vec![limit(0, Per::Agent, 10, 60_000), limit(1, Per::Task, 10, 60_000)], chain);
         let grant = Grant { action: "github/issues.get".into(), resource: None, max: Some(10) };

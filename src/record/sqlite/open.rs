@@ -50,6 +50,8 @@ pub struct OpenTask {
     pub opened: Opened,
     /// Its private fields; empty if they were erased.
     pub private: Map<String, Value>,
+    /// Which grant of the task is among them.
+    pub version: u32,
 }
 
 /// What a record begins or ends.
@@ -290,13 +292,13 @@ fn open_call(db: &Connection, call: CallId, seq: u64) -> Result<OpenCall, StoreE
     })
 }
 
-fn open_task(db: &Connection, task: TaskId, seq: u64) -> Result<OpenTask, StoreError> {
+pub fn open_task(db: &Connection, task: TaskId, seq: u64) -> Result<OpenTask, StoreError> {
     let sql = "SELECT at, entry, body FROM records LEFT JOIN payloads USING (seq) WHERE seq = ?";
     let (at, entry, body) = db.query_row(sql, [row(seq)], |found| {
         Ok((found.get(0)?, found.get::<_, Vec<u8>>(1)?, found.get::<_, Option<Vec<u8>>>(2)?))
     })?;
     let private = body.map(|body| Payload::parse(&body)?.values()).transpose()?.unwrap_or_default();
-    Ok(OpenTask { task, at: Timestamp::from_millis(at), opened: read(&entry, seq)?, private })
+    Ok(OpenTask { task, at: Timestamp::from_millis(at), opened: read(&entry, seq)?, private, version: 1 })
 }
 
 fn read<T: DeserializeOwned>(entry: &[u8], seq: u64) -> Result<T, StoreError> {

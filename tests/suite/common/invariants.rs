@@ -177,7 +177,9 @@ fn assert_refusal(message: &Message, answer: &Answer, stories: &[Story]) {
     assert!(members.iter().all(|member| terse.contains(member) || helpful.contains(member)), "{answer:?}");
     if members.contains("type") {
         assert_eq!(body["status"], answer.status, "{answer:?}");
-        assert!(!story.records.iter().any(reads_untrusted), "too much is told: {answer:?}");
+        // What asks is told at once; what becomes of the question may be told to somebody who has read more.
+        let mut then = story.records.iter().filter(|record| (record.kind() == "asked") == (answer.status == 428));
+        assert!(!then.any(reads_untrusted), "too much is told: {answer:?}");
     } else {
         assert!(members.iter().all(|member| terse.contains(member) || *member == "approval"), "{answer:?}");
     }

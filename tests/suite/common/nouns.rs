@@ -40,6 +40,8 @@ pub fn task(name: &str, number: u8) -> Task {
         on_behalf_of: None,
         goal: "answer the issue".to_owned(),
         grant: Vec::new(),
+        version: 1,
+        values: Arc::new([]),
         parent: None,
         depth: 0,
         opened_at: at(0),

@@ -302,7 +302,7 @@ fn facts() -> impl Strategy<Value = Facts> {
         Just(Digest([7; 32])),
         0..6,
     );
-    let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 8);
+    let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 10);
     let sets = prop::collection::vec(subsequence(SETS.to_vec(), 0..=4), 3);
     (words, numbers, sets, prop::collection::vec(any::<bool>(), 8), args(), rules).prop_map(
         |(words, numbers, sets, truths, args, rules)| Facts {
@@ -330,6 +330,8 @@ fn facts() -> impl Strategy<Value = Facts> {
                 calls: numbers[3],
                 repeats: numbers[4],
                 concurrent: numbers[5],
+                fan_out: numbers[8],
+                privilege_s: numbers[9],
                 actions: sets[1].iter().map(|name| Arc::from(*name)).collect(),
             },
             limits: sets[2]
