@@ -3,6 +3,7 @@
 mod account;
 mod archive;
 mod checkpoint;
+mod decided;
 mod entry;
 mod error;
 mod event;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use self::account::{Known, closed, erased, loaded, opened};
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
+pub use self::decided::{Basis, Decided, Lost};
 pub use self::error::StoreError;
 pub use self::event::{
     AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, FactsNote, HandleNote, Loaded, Minted,
