@@ -151,6 +151,11 @@ fn understand(case: &CaseFile, policies: &Policies, wrong: &mut Vec<String>) -> 
         let near = meant(agent.as_str(), agents.iter().map(|agent| agent.as_str()));
         wrong.push(format!("there is no agent `{agent}`{near}"));
     }
+    let ids = || policies.rules().iter().map(|rule| rule.id.as_str()).chain(["default", "error"]);
+    let rules: Vec<&str> = case.rule.as_deref().into_iter().chain(agreed(&case.context)).collect();
+    for rule in rules.into_iter().filter(|rule| !ids().any(|id| id == *rule)) {
+        wrong.push(format!("there is no rule `{rule}`{}", meant(rule, ids())));
+    }
     let name = match case.action.strip_prefix("effect:") {
         Some(effect) => format!("{ANY_TOOL}/{effect}"),
         None => case.action.clone(),
@@ -160,15 +165,15 @@ fn understand(case: &CaseFile, policies: &Policies, wrong: &mut Vec<String>) -> 
         let known = policies.action_names().filter(|name| !name.starts_with(ANY_TOOL));
         let near = meant(&case.action, known.chain(effects.iter().map(String::as_str)));
         wrong.push(format!("there is no action `{}`{near}", case.action));
+        let without = CaseFile {
+            context: case.context.clone().into_iter().filter(|(key, _)| key != "args").collect(),
+            ..case.clone()
+        };
+        facts_of(&without, policies, "", &mut Facts::usual(), wrong);
         return None;
     };
     if agents.contains(&agent) && !policies.actions_of(&agent).contains(&*action.name) {
         wrong.push(format!("the agent `{agent}` may not call the tool `{}`", action.tool));
-    }
-    let ids = || policies.rules().iter().map(|rule| rule.id.as_str()).chain(["default", "error"]);
-    let rules: Vec<&str> = case.rule.as_deref().into_iter().chain(agreed(&case.context)).collect();
-    for rule in rules.into_iter().filter(|rule| !ids().any(|id| id == *rule)) {
-        wrong.push(format!("there is no rule `{rule}`{}", meant(rule, ids())));
     }
     if case.expect == Decision::Unavailable {
         wrong.push("rules never decide `unavailable`; expect `allow`, `ask`, `throttle` or `deny`".to_owned());
@@ -214,6 +219,7 @@ fn facts_of(case: &CaseFile, policies: &Policies, action: &str, facts: &mut Fact
                     set(facts, &format!("{key}.{name}"), value, wrong);
                 }
             }
+            toml::Value::Table(_) => set(facts, key, &toml::Value::Boolean(true), wrong),
             value if grouped => {
                 wrong.push(format!("`context.{key}` is a record of facts, and {} is none", shown(value)));
             }
@@ -229,8 +235,7 @@ fn set(facts: &mut Facts, path: &str, value: &toml::Value, wrong: &mut Vec<Strin
         (_, Some(value)) => put(facts, path, value),
     };
     if let Err(why) = put {
-        // `is no fact; did you mean …` names paths as they stand behind `context.`.
-        wrong.push(format!("`context.{path}` {}", why.replace("did you mean `", "did you mean `context.")));
+        wrong.push(format!("`context.{path}` {why}"));
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 
-use super::known::{meant, nearest};
+use super::known::meant;
 use super::mention::{Mentions, mentions};
 use super::nesting::too_deep;
-use super::vocabulary::{FACTS, Fact};
+use super::vocabulary::nearest_fact;
 use crate::model::{Ask, Code, Digest};
 
 /// The longest a credential may live, and how long it may where no rule says.
@@ -276,10 +276,11 @@ fn diagnose(source: &Source, error: &(impl Diagnostic + std::fmt::Display)) -> M
 fn fact_meant(message: &str) -> Option<(String, String)> {
     let attribute = message.strip_prefix("attribute `")?.split_once('`')?.0;
     let path = attribute.strip_prefix("context.").unwrap_or(attribute);
-    let known: Vec<String> = FACTS.iter().map(Fact::path).collect();
-    let help = nearest(path, known.iter().map(String::as_str))
+    let help = nearest_fact(path)
         .map_or_else(|| "docs/facts.md lists every fact".to_owned(), |name| format!("did you mean `context.{name}`?"));
-    message.contains("context").then(|| (format!("there is no fact `context.{path}`"), format!("\n  {help}")))
+    // Arguments are the catalog's, and Cedar knows which there are.
+    (message.contains("context") && !path.starts_with("args."))
+        .then(|| (format!("there is no fact `context.{path}`"), format!("\n  {help}")))
 }
 
 /// What is wrong at this byte, with the line it stands in, if that is one to be shown.

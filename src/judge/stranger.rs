@@ -33,7 +33,10 @@ impl Names {
     fn strange(&self, rule: &Rule) -> BTreeSet<String> {
         let told = |what: &str, name: &str, known: &BTreeSet<String>| {
             let near = meant(name, known.iter().map(String::as_str));
-            format!("{}: the rule `{}` names {what} `{name}`, which is not there{near}", rule.file, rule.id)
+            format!(
+                "{}: the rule `{}` names {what} `{name}`, which the configuration does not{near}",
+                rule.file, rule.id
+            )
         };
         let mut strange = BTreeSet::new();
         for uid in rule.policy.entity_literals() {

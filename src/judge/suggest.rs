@@ -80,3 +80,36 @@ fn entity(kind: &str, id: &str) -> Result<String, String> {
     let kind: EntityTypeName = kind.parse().map_err(|error: cedar_policy::ParseErrors| error.to_string())?;
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)).to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn a_resource_is_a_name_whatever_is_written_in_it() {
+        let wicked = "t/x\"];\n}permit(principal, action, resource);//\u{202e}\u{0}";
+        let observed = |resource: Option<&str>| Observed {
+            agent: "a".to_owned(),
+            action: "t/send".to_owned(),
+            resource: resource.map(str::to_owned),
+            call: CallId::new(Timestamp::from_millis(0), [1; 10]),
+        };
+        let draft = suggest(&[observed(Some(wicked)), observed(Some("t/y"))]).unwrap();
+        let parsed: cedar_policy::PolicySet = draft.parse().unwrap();
+        assert_eq!(parsed.policies().count(), 1, "{draft}");
+        let named: Vec<String> = parsed
+            .policies()
+            .flat_map(cedar_policy::Policy::entity_literals)
+            .map(|uid| uid.id().unescaped().to_owned())
+            .collect();
+        assert!(named.iter().any(|name| name == wicked), "{named:?}");
+        assert!(
+            draft.chars().all(|letter| letter == '\n' || !letter.is_control() && letter != '\u{202e}'),
+            "{draft:?}"
+        );
+        // What is not known any more is not guessed.
+        let draft = suggest(&[observed(Some("t/y")), observed(None)]).unwrap();
+        assert!(draft.contains("resource in Tool::\"t\""), "{draft}");
+    }
+}

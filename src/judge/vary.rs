@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::Policies;
 use super::known::meant;
-use super::vocabulary::{FACTS, Fact, Kind, Value};
+use super::vocabulary::{FACTS, Fact, Kind, Value, nearest_fact};
 use crate::model::{Argument, Digest, Exceeded, Facts};
 
 /// The words a text or a set may hold, where these are a closed list; empty where they are not.
@@ -33,8 +33,8 @@ pub fn fact(path: &str) -> Option<&'static Fact> {
 /// Sets a fact. The error says what is wrong with the value, in words that go behind the fact's name.
 pub fn put(facts: &mut Facts, path: &str, value: Value) -> Result<(), String> {
     let Some(fact) = fact(path) else {
-        let paths: Vec<String> = FACTS.iter().map(Fact::path).collect();
-        return Err(format!("is no fact{}", meant(path, paths.iter().map(String::as_str))));
+        let near = nearest_fact(path).map(|near| format!("; did you mean `context.{near}`?"));
+        return Err(format!("is no fact{}", near.unwrap_or_default()));
     };
     match (fact.kind, value) {
         (Kind::Bool, Value::Bool(truth)) => put_truth(facts, path, truth),
@@ -190,7 +190,7 @@ mod tests {
     fn what_a_fact_never_is_is_refused() {
         let mut facts = Facts::usual();
         let mut wrong = |path, value| put(&mut facts, path, value).unwrap_err();
-        assert_eq!(wrong("task.delcared", Value::Bool(true)), "is no fact; did you mean `task.declared`?");
+        assert_eq!(wrong("task.delcared", Value::Bool(true)), "is no fact; did you mean `context.task.declared`?");
         assert_eq!(wrong("time.hour", Value::Long(24)), "is never 24");
         assert_eq!(wrong("time.hour", Value::Bool(true)), "is a `Long`, and true is none");
         assert_eq!(

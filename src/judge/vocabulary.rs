@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
+use super::known::nearest;
 use crate::model::{Argument, Facts};
 
 /// One fact that policies can read as `context.GROUP.NAME`, or `context.NAME` where the group is empty.
@@ -227,6 +228,15 @@ pub fn groups() -> Vec<(&'static str, Vec<&'static Fact>)> {
         }
     }
     groups
+}
+
+/// The fact that this was probably meant to be: a whole group where no member is named.
+pub fn nearest_fact(path: &str) -> Option<String> {
+    let paths: Vec<String> = FACTS.iter().map(Fact::path).collect();
+    if path.contains('.') {
+        return nearest(path, paths.iter().map(String::as_str)).map(str::to_owned);
+    }
+    nearest(path, groups().into_iter().map(|(name, _)| name).chain(["args"])).map(str::to_owned)
 }
 
 /// `docs/facts.md`, from the table. A test holds the file to it.
