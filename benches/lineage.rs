@@ -243,6 +243,7 @@ fn permitted(n: u64) -> Record {
         length: Some(120),
         brought_credential: false,
         facts: FactsNote::Read(facts),
+        ttl_ms: Some(60_000),
         would: None,
         rules: vec!["writes.declared".into()],
         policies: Digest::of(b"policies"),

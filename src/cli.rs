@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 pub mod lineage;
+pub mod policy;
 mod serve;
 
 use std::io::Write as _;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Check the configuration, its catalogs and policies.
     Check(check::CheckArguments),
+    /// Test policies, judge recorded calls again, ask why, and draft.
+    Policy(policy::PolicyArguments),
     /// Look at what was recorded.
     Lineage(lineage::LineageArguments),
 }
@@ -105,6 +108,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Serve => serve::run(&config),
         Command::Demo(demo) => demo::run(&demo),
         Command::Check(check) => check::run(&check, &config, output),
+        Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
         Command::Lineage(lineage::LineageArguments { file: Some(copy), command }) => {
             // A copy may lie where there is no sidecar; where there is one, its key and checkpoints count.
             let own = read(&config).ok().map(|(config, _)| lineage::Lying::of(&config));

@@ -1,48 +1,65 @@
 //! Step 3: facts in, a verdict out. Cedar decides; nothing else does.
 
+mod case;
 mod compile;
+mod counterfactual;
 mod index;
+mod known;
+mod literals;
 mod mention;
 mod nesting;
 mod policy;
 mod schema;
+mod settle;
+mod stranger;
 mod subset;
+mod suggest;
+mod vary;
 mod view;
 pub mod vocabulary;
+mod weigh;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::case::{Case, CaseError, StandIns, Tried, Unread, read_cases};
 pub use self::compile::{AgentRules, IntentRule, compile};
+pub use self::counterfactual::{Counterfactuals, Step, counterfactuals};
 pub use self::index::{AgentShape, Policies, Question};
-pub use self::policy::{PolicyError, Source, longest_ttl};
+pub use self::policy::{PolicyError, Rule, Source, longest_ttl};
 pub use self::schema::{AMEND, ActionShape, schema};
+pub use self::settle::{Settled, speaker};
 pub use self::subset::Outcome;
+pub use self::suggest::{Observed, suggest};
+pub use self::weigh::{Held, Weighed};
 use crate::memory::{Reservation, Slot};
-use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Mode, Scope, Timestamp, Would};
+use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Scope, Timestamp, Would};
 
 /// Judges a call by what is known of it. Pure: the same policies and facts give the same verdict.
 pub fn judge(policies: &Policies, call: Call, mut facts: Facts, reservation: Reservation) -> Verdict {
-    let outcome = decide(policies, &Question::of(&call), &mut facts);
-    let findings = counting(policies.mode(&call.caller.agent), &outcome);
-    let Some(decision) = findings.iter().map(|finding| finding.code.decision()).max() else {
-        let would = outcome.would.clone().or_else(|| would(&outcome));
-        let ttl = if outcome.findings.is_empty() { outcome.ttl } else { longest_ttl() };
-        let scope = scope(&call, ttl, reservation.task_left(call.received_at));
-        let (rules, policies) = (outcome.rules.clone(), policies.version());
-        return Verdict::Allow(Box::new(Permit { call, facts, rules, would, scope, policies, reservation }));
-    };
-    let no = No { call, facts, findings, policies: policies.version() };
+    policies.keep_agreed(&mut facts);
+    let mode = policies.mode(&call.caller.agent);
+    let settled = policies.settle(&Question::of(&call), &facts, mode);
+    let decision = settled.decision();
+    let no = |call, facts, findings| No { call, facts, findings, policies: policies.version() };
     match decision {
-        Decision::Ask => Verdict::Ask(Box::new(Pending { no, reservation })),
-        Decision::Throttle => Verdict::Throttle(Box::new(no)),
-        Decision::Deny | Decision::Allow | Decision::Unavailable => Verdict::Deny(Box::new(no)),
+        Decision::Allow => {
+            let Settled { rules, findings: _, ttl, would } = settled;
+            let scope = scope(&call, ttl, reservation.task_left(call.received_at));
+            let policies = policies.version();
+            Verdict::Allow(Box::new(Permit { call, facts, rules, ttl, would, scope, policies, reservation }))
+        }
+        Decision::Ask => Verdict::Ask(Box::new(Pending { no: no(call, facts, settled.findings), reservation })),
+        Decision::Throttle => Verdict::Throttle(Box::new(no(call, facts, settled.findings))),
+        Decision::Deny | Decision::Unavailable => Verdict::Deny(Box::new(no(call, facts, settled.findings))),
     }
 }
 
 /// Whether a call that other policies have permitted is permitted by these, by what was known when it was judged.
 pub fn stands(policies: &Policies, question: &Question<'_>, facts: &Facts) -> bool {
-    counting(policies.mode(question.agent), &decide(policies, question, &mut facts.clone())).is_empty()
+    let mut facts = facts.clone();
+    policies.keep_agreed(&mut facts);
+    policies.settle(question, &facts, policies.mode(question.agent)).findings.is_empty()
 }
 
 /// A permitted call whose agent a reviewer has stopped since.
@@ -50,21 +67,6 @@ pub fn stopped(permit: Permit) -> Box<No> {
     let Permit { call, mut facts, policies, .. } = permit;
     facts.agent.quarantined = true;
     Box::new(No { call, facts, findings: Arc::new([by_quarantine()]), policies })
-}
-
-fn decide(policies: &Policies, question: &Question<'_>, facts: &mut Facts) -> Arc<Outcome> {
-    // What was agreed to holds for as long as the rule that asked says the same.
-    facts.approval.rules.retain(|rule, said| policies.asks(rule).is_some_and(|ask| ask.rule == *said));
-    policies.decide(question, facts)
-}
-
-/// What is found that counts in this mode.
-fn counting(mode: Mode, outcome: &Outcome) -> Arc<[Finding]> {
-    let counts = |finding: &&Finding| mode.enforces() || finding.code == Code::Quarantined;
-    if outcome.findings.iter().all(|finding| counts(&finding)) {
-        return outcome.findings.clone();
-    }
-    outcome.findings.iter().filter(counts).cloned().collect()
 }
 
 /// What was decided.
@@ -87,6 +89,7 @@ pub struct Permit {
     call: Call,
     facts: Facts,
     rules: Arc<[String]>,
+    ttl: Duration,
     would: Option<Would>,
     scope: Scope,
     policies: Digest,
@@ -112,6 +115,11 @@ impl Permit {
     /// What would have been decided, had the agent's mode or a rule's `@shadow` not kept it from being.
     pub fn would(&self) -> Option<&Would> {
         self.would.as_ref()
+    }
+
+    /// How long a credential may live by the rules; the task may end before.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
     }
 
     /// What a credential for it may be.
@@ -161,18 +169,13 @@ pub struct No {
 impl No {
     /// The finding that speaks for all: a deny before a throttle before an ask, among equals the first by rule.
     pub fn first(&self) -> Option<&Finding> {
-        first(&self.findings)
+        speaker(&self.findings)
     }
 
     /// How long to wait, if waiting helps: until the last of the limits that are reached has room.
     pub fn retry_after_ms(&self) -> Option<u64> {
         self.facts.limits.values().filter_map(|exceeded| exceeded.retry_after_ms).max()
     }
-}
-
-/// The finding that speaks for all of these: a deny before a throttle before an ask, among equals the first by rule.
-pub fn first(findings: &[Finding]) -> Option<&Finding> {
-    findings.iter().rev().max_by_key(|finding| finding.code.decision())
 }
 
 /// The narrowest of the action, the rules' `@ttl` and what is left of the task.
@@ -183,12 +186,6 @@ fn scope(call: &Call, ttl: Duration, task_left: Option<Duration>) -> Scope {
         resource: call.action.resource.clone(),
         ttl: task_left.map_or(ttl, |left| left.min(ttl)),
     }
-}
-
-/// A no that is none, because of the agent's mode.
-fn would(outcome: &Outcome) -> Option<Would> {
-    let would = || Would { decision: outcome.decision(), rules: outcome.rules.to_vec() };
-    (!outcome.findings.is_empty()).then(would)
 }
 
 /// What the rule says that every configuration is compiled to.

@@ -22,6 +22,7 @@ mod secret;
 mod tally;
 mod task;
 mod time;
+mod told;
 mod tool;
 
 pub use about::{About, Asking};
@@ -46,4 +47,5 @@ pub use secret::Secret;
 pub use tally::{Passed, Tally};
 pub use task::{Grant, Label, OpenedBy, Task};
 pub use time::{Clock, Timestamp};
+pub use told::Told;
 pub use tool::{Network, Tool};

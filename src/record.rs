@@ -4,6 +4,7 @@ mod account;
 mod archive;
 mod checkpoint;
 mod combination;
+mod decided;
 mod entry;
 mod error;
 mod event;
@@ -28,6 +29,7 @@ pub use self::account::{
     released, resolved, reviewed,
 };
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
+pub use self::decided::{Basis, Decided, Lost};
 pub use self::error::StoreError;
 pub use self::event::{
     AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, FactsNote, HandleNote, Loaded, Minted,

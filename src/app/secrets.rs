@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::load::LARGEST;
+use super::material::LARGEST;
 use super::{Environment, StartError};
 use crate::config::{Agent, Config, IssuerKind, Rule, SecretFrom};
 use crate::identify::{AgentProofs, All, Attestor, TokenRule};

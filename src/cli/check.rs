@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
-use super::{Exit, Failure, Output};
+use super::{Exit, Failure, Output, lineage, policy};
 use crate::app::{self, StartError};
 
 /// What to check.
@@ -25,6 +25,7 @@ pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Re
     let (config, text) = super::read(path)?;
     let parts =
         app::load(&config, &text, &app::Environment::default()).map_err(|error: StartError| Failure::from(error))?;
+    let cases = policy::test::try_all(&app::Material::of_files(&config, &text)?, &config.policies)?;
     let mut out = std::io::stdout().lock();
     let printed = if arguments.schema {
         write!(out, "{}", parts.rulebook.policies.schema())
@@ -52,14 +53,25 @@ pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Re
                     let note = "is reached over plain http, within its listed networks only";
                     let _ = writeln!(told, "  note: tool `{tool}` {note}");
                 }
+                for note in &cases.notes {
+                    let _ = writeln!(told, "  note: {}", lineage::plain(note));
+                }
+                if !cases.cases.is_empty() {
+                    let _ =
+                        writeln!(told, "  {} cases of policies, {} failed", cases.cases.len(), cases.failed().count());
+                }
+                for case in cases.failed() {
+                    let wrong = case.wrong.as_deref().unwrap_or_default();
+                    let _ = writeln!(told, "  {}: case `{}`: {}", case.place, case.name, lineage::plain(wrong));
+                }
                 write!(out, "{told}")
             }
             Output::Json | Output::Jsonl => {
-                let told = json!({ "agents": config.agents.len(), "tools": config.tools.len(), "actions": actions, "plaintext": plain, "loaded": parts.loaded });
+                let told = json!({ "agents": config.agents.len(), "tools": config.tools.len(), "actions": actions, "plaintext": plain, "loaded": parts.loaded, "cases": cases });
                 writeln!(out, "{told}")
             }
         }
     };
     printed.map_err(|error| Failure::Away(format!("cannot print: {error}")))?;
-    Ok(Exit::Done)
+    Ok(if cases.failed().next().is_some() { Exit::No } else { Exit::Done })
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+pub(super) use self::story::plain;
 use super::{Exit, Failure, Output};
 use crate::config::Config;
 use crate::model::CallId;
@@ -194,7 +195,7 @@ fn show(reader: &Reader, call: CallId, output: Output, out: &mut dyn Write) -> R
 }
 
 /// One JSON document on a line of its own. What a terminal would obey or hide is escaped.
-fn document<T: Serialize>(value: &T, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn document<T: Serialize>(value: &T, out: &mut dyn Write) -> Result<(), Failure> {
     let json = serde_json::to_string(value).map_err(|cause| Failure::Away(cause.to_string()))?;
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {

@@ -17,6 +17,7 @@ use super::policy::{self, PolicyError, Rule, Source};
 use super::schema::{self, AMEND, ActionShape};
 use super::subset::{Outcome, Subset};
 use super::view::View;
+use super::weigh::Weighed;
 use super::{by_default, by_quarantine};
 use crate::model::{AgentName, Ask, Call, Code, Digest, Effect, Facts, Finding, Mode};
 
@@ -62,6 +63,9 @@ pub struct Policies {
     version: Digest,
     schema_text: String,
     agents: HashMap<AgentName, Known>,
+    groups: BTreeSet<String>,
+    actions: BTreeMap<Arc<str>, ActionShape>,
+    rules: Vec<Rule>,
     asking: BTreeMap<String, Ask>,
     remembered: Cache<(usize, Box<[u8]>), Arc<Outcome>>,
     kinds: Kinds,
@@ -157,8 +161,41 @@ impl Policies {
             }
             known.insert(agent.name.clone(), Known { mode: agent.mode, entries, amendments });
         }
-        let asking = rules.into_iter().filter_map(|rule| Some((rule.id, rule.ask?))).collect();
-        Ok(Self { version, schema_text, agents: known, asking, remembered: Cache::new(REMEMBERED), kinds })
+        let asking = rules.iter().filter_map(|rule| Some((rule.id.clone(), rule.ask.clone()?))).collect();
+        let actions = actions.iter().map(|action| (action.name.clone(), action.clone())).collect();
+        let groups = agents.iter().flat_map(|agent| agent.groups.iter().cloned()).collect();
+        let remembered = Cache::new(REMEMBERED);
+        Ok(Self { version, schema_text, agents: known, groups, actions, rules, asking, remembered, kinds })
+    }
+
+    /// Every rule, in the order of the files.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// An action by its full name.
+    pub fn action(&self, name: &str) -> Option<&ActionShape> {
+        self.actions.get(name)
+    }
+
+    /// The names of all actions.
+    pub fn action_names(&self) -> impl Iterator<Item = &str> {
+        self.actions.keys().map(AsRef::as_ref)
+    }
+
+    /// The names of all agents, in order.
+    pub fn agent_names(&self) -> BTreeSet<&AgentName> {
+        self.agents.keys().collect()
+    }
+
+    /// The groups that agents are in, in order.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(String::as_str)
+    }
+
+    /// The actions an agent may ask for, in order.
+    pub fn actions_of(&self, agent: &AgentName) -> BTreeSet<&str> {
+        self.agents.get(agent).into_iter().flat_map(|known| known.entries.keys().map(AsRef::as_ref)).collect()
     }
 
     /// Names all that was loaded.
@@ -206,16 +243,27 @@ impl Policies {
         outcome
     }
 
-    fn evaluate(&self, entry: &Entry, question: &Question<'_>, view: &View, facts: &Facts) -> Outcome {
+    /// The rules that could hold for a question, each weighed by itself with what it reads.
+    pub fn weigh(&self, question: &Question<'_>, facts: &Facts) -> Result<Vec<Weighed<'_>>, String> {
+        let Some(entry) = self.agents.get(question.agent).and_then(|known| known.entries.get(question.action)) else {
+            return Ok(Vec::new());
+        };
+        let (request, entities) = self.prepare(entry, question, &View::new(&entry.rules.mentions, question, facts))?;
+        let could_hold = self.rules.iter().filter(|rule| entry.rules.has(&rule.id));
+        could_hold.map(|rule| Weighed::of(rule, question, facts, (&request, &entities))).collect()
+    }
+
+    fn prepare(&self, entry: &Entry, question: &Question<'_>, view: &View) -> Result<(Request, Entities), String> {
         let resource = EntityUid::from_type_name_and_id(self.kinds.resource.clone(), EntityId::new(question.resource));
-        let prepared = view.context().and_then(|context| {
-            let entity = Entity::new_no_attrs(resource.clone(), HashSet::from([entry.tool.clone()]));
-            let entities = entry.fixed.clone().add_entities([entity], None).map_err(|error| error.to_string())?;
-            let request = Request::new(entry.principal.clone(), entry.action.clone(), resource, context, None)
-                .map_err(|error| error.to_string())?;
-            Ok((request, entities))
-        });
-        match prepared {
+        let entity = Entity::new_no_attrs(resource.clone(), HashSet::from([entry.tool.clone()]));
+        let entities = entry.fixed.clone().add_entities([entity], None).map_err(|error| error.to_string())?;
+        let request = Request::new(entry.principal.clone(), entry.action.clone(), resource, view.context()?, None)
+            .map_err(|error| error.to_string())?;
+        Ok((request, entities))
+    }
+
+    fn evaluate(&self, entry: &Entry, question: &Question<'_>, view: &View, facts: &Facts) -> Outcome {
+        match self.prepare(entry, question, view) {
             Ok((request, entities)) => entry.rules.outcome(&request, &entities, &facts.approval),
             Err(why) => Outcome::no(vec![Finding::new("error", Code::Denied, Some(&why))]),
         }

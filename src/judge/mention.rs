@@ -160,7 +160,7 @@ fn descend(operands: &Json, found: &mut Mentions) -> Option<()> {
 }
 
 /// `context.task.age_s` → `["task", "age_s"]` and `context`.
-fn rooted<'a>(operands: &'a Json, path: &mut Vec<&'a str>) -> Option<&'a str> {
+pub fn rooted<'a>(operands: &'a Json, path: &mut Vec<&'a str>) -> Option<&'a str> {
     let attribute = operands.get("attr")?.as_str()?;
     let left = operands.get("left")?.as_object()?;
     let (operator, inner) = left.iter().next()?;

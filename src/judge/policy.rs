@@ -7,14 +7,19 @@ use std::time::Duration;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 
+use super::known::meant;
 use super::mention::{Mentions, mentions};
 use super::nesting::too_deep;
+use super::vocabulary::nearest_fact;
 use crate::model::{Ask, Code, Digest};
 
 /// The longest a credential may live, and how long it may where no rule says.
 pub const fn longest_ttl() -> Duration {
     Duration::from_secs(60)
 }
+
+/// What a rule may say of itself.
+const ANNOTATIONS: [&str; 7] = ["id", "reason", "code", "ask", "ttl", "shadow", "opaque"];
 
 /// Bytes of a line that are still shown with what is wrong in it.
 const LONGEST_SHOWN: usize = 400;
@@ -47,6 +52,8 @@ pub struct Rule {
     pub shadow: bool,
     /// Its `@opaque`: no agent learns of it.
     pub opaque: bool,
+    /// The file it stands in.
+    pub file: String,
     /// What its conditions can see.
     pub mentions: Mentions,
 }
@@ -58,10 +65,15 @@ impl Rule {
     }
 }
 
-/// What is wrong with a policy, where, and what to do.
+/// What is wrong with the policies: every mistake with its place and what to do, as far as they can be told at once.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct PolicyError(Vec<Mistake>);
+
+/// One of them.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{place}: {message}{excerpt}{help}")]
-pub struct PolicyError {
+struct Mistake {
     /// File, line and column, as editors take them.
     place: String,
     message: String,
@@ -72,40 +84,78 @@ pub struct PolicyError {
 impl PolicyError {
     /// The schema made from the configuration is not one: a name in a catalog that Cedar does not take.
     pub fn of_schema(schema: &str, why: &dyn std::fmt::Display) -> Self {
-        plain(&Source { name: "the generated schema".to_owned(), text: schema.to_owned() }, why.to_string())
+        Self(vec![plain(&Source { name: "the generated schema".to_owned(), text: schema.to_owned() }, why.to_string())])
     }
 }
 
-/// Reads every file; the first thing wrong with any of them is the error.
+/// Reads every file.
 pub fn read(sources: &[Source], schema: &Schema) -> Result<Vec<Rule>, PolicyError> {
-    let mut rules = Vec::new();
+    let (mut rules, mut wrong) = (Vec::new(), Vec::new());
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for source in sources {
-        if let Some((offset, why)) = too_deep(&source.text) {
-            return Err(at(source, offset, why));
-        }
-        let parsed = PolicySet::from_str(&source.text).map_err(|error| diagnose(source, &error))?;
-        if parsed.templates().next().is_some() {
-            return Err(plain(
-                source,
-                "a policy with slots such as `?principal` is never linked here, so it would never hold".to_owned(),
-            ));
-        }
-        let mut checked = PolicySet::new();
-        for (place, policy) in in_order(&parsed).into_iter().enumerate() {
-            let rule = understand(source, place, &policy)?;
-            if let Some(other) = seen.insert(rule.id.clone(), source.name.clone()) {
-                return Err(plain(source, format!("the id `{}` is already that of a rule in {other}", rule.id)));
-            }
-            checked.add(rule.policy.clone()).map_err(|error| diagnose(source, &error))?;
-            rules.push(rule);
-        }
-        let result = Validator::new(schema.clone()).validate(&checked, ValidationMode::Strict);
-        if let Some(error) = result.validation_errors().next() {
-            return Err(diagnose(source, error));
+        match parse(source) {
+            Ok(parsed) => wrong.extend(check(source, &parsed, schema, &mut seen, &mut rules)),
+            Err(mistakes) => wrong.extend(mistakes),
         }
     }
-    Ok(rules)
+    if wrong.is_empty() { Ok(rules) } else { Err(PolicyError(wrong)) }
+}
+
+fn parse(source: &Source) -> Result<PolicySet, Vec<Mistake>> {
+    if let Some((offset, why)) = too_deep(&source.text) {
+        return Err(vec![at(source, offset, why)]);
+    }
+    let parsed = PolicySet::from_str(&source.text)
+        .map_err(|errors| errors.iter().map(|error| diagnose(source, error)).collect::<Vec<_>>())?;
+    if parsed.templates().next().is_some() {
+        let why = "a policy with slots such as `?principal` is never linked here, so it would never hold".to_owned();
+        return Err(vec![plain(source, why)]);
+    }
+    Ok(parsed)
+}
+
+/// Understands the policies of a file, and checks them against the schema.
+fn check(
+    source: &Source,
+    parsed: &PolicySet,
+    schema: &Schema,
+    seen: &mut BTreeMap<String, String>,
+    rules: &mut Vec<Rule>,
+) -> Vec<Mistake> {
+    let mut wrong = Vec::new();
+    let mut checked = PolicySet::new();
+    for (place, policy) in in_order(parsed).into_iter().enumerate() {
+        let rule = match understand(source, place, &policy) {
+            Ok(rule) => rule,
+            Err(mistake) => {
+                wrong.push(mistake);
+                continue;
+            }
+        };
+        if let Some(other) = seen.insert(rule.id.clone(), source.name.clone()) {
+            wrong.push(plain(source, format!("the id `{}` is already that of a rule in {other}", rule.id)));
+            continue;
+        }
+        match checked.add(rule.policy.clone()) {
+            Ok(()) => rules.push(rule),
+            Err(error) => wrong.push(diagnose(source, &error)),
+        }
+    }
+    let result = Validator::new(schema.clone()).validate(&checked, ValidationMode::Strict);
+    let mut mistakes: Vec<(Option<usize>, Mistake)> = Vec::new();
+    for error in result.validation_errors() {
+        // A policy is checked for every action it may be about; what is wrong in it is told once.
+        let mistake = (offset(error), diagnose(source, error));
+        if !mistakes
+            .iter()
+            .any(|(place, told)| *place == mistake.0 && (told.message == mistake.1.message || place.is_some()))
+        {
+            mistakes.push(mistake);
+        }
+    }
+    mistakes.sort_by_key(|(place, _)| *place);
+    wrong.extend(mistakes.into_iter().map(|(_, mistake)| mistake));
+    wrong
 }
 
 /// Cedar names the policies of a text `policy0`, `policy1` … in the order they stand there.
@@ -117,9 +167,11 @@ fn in_order(parsed: &PolicySet) -> Vec<Policy> {
     policies
 }
 
-fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, PolicyError> {
+fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, Mistake> {
     let permits = policy.effect() == Effect::Permit;
-    let id = policy.annotation("id").map_or_else(|| format!("{}:{}", source.name, place + 1), str::to_owned);
+    // Wherever the folder lies: a record names the rule, and is read elsewhere.
+    let file = source.name.rsplit('/').next().unwrap_or_default();
+    let id = policy.annotation("id").map_or_else(|| format!("{file}:{}", place + 1), str::to_owned);
     let wrong = |why: String| plain(source, format!("in the rule `{id}`: {why}"));
     let flag = |name: &str, value: &str| match value {
         "" => Ok(true),
@@ -152,8 +204,10 @@ fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, Po
             "opaque" => return Err(wrong("`@opaque` hides why not; a `permit` says no to nobody".to_owned())),
             "ttl" => return Err(wrong("`@ttl` bounds the credential of a `permit`; a `forbid` has none".to_owned())),
             other => {
+                let near = meant(other, ANNOTATIONS);
                 return Err(wrong(format!(
-                    "`@{other}` is not an annotation; there are `@id`, `@reason`, `@code`, `@ask`, `@ttl`, `@shadow` and `@opaque`"
+                    "`@{other}` is not an annotation; there are `@{}`{near}",
+                    ANNOTATIONS.join("`, `@")
                 )));
             }
         }
@@ -169,7 +223,7 @@ fn understand(source: &Source, place: usize, policy: &Policy) -> Result<Rule, Po
         mentions.approval();
     }
     let policy = policy.new_id(PolicyId::new(&id));
-    Ok(Rule { policy, id, reason, code, ttl, ask, shadow, opaque, mentions })
+    Ok(Rule { policy, id, reason, code, ttl, ask, shadow, opaque, file: source.name.clone(), mentions })
 }
 
 /// What a policy says, however it is laid out: digest over its syntax tree, annotations included.
@@ -192,27 +246,49 @@ fn duration(text: &str) -> Option<Duration> {
     (!duration.is_zero() && duration <= longest_ttl()).then_some(duration)
 }
 
-fn plain(source: &Source, message: String) -> PolicyError {
-    PolicyError { place: source.name.clone(), message, excerpt: String::new(), help: String::new() }
+fn plain(source: &Source, message: String) -> Mistake {
+    Mistake { place: source.name.clone(), message, excerpt: String::new(), help: String::new() }
 }
 
-/// Cedar's own words, with the line they are about.
-fn diagnose(source: &Source, error: &(impl Diagnostic + std::fmt::Display)) -> PolicyError {
-    let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
-    let help = error.help().map(|help| format!("\n  {help}")).unwrap_or_default();
-    let wrong = offset.map_or_else(|| plain(source, error.to_string()), |offset| at(source, offset, error.to_string()));
-    PolicyError { help, ..wrong }
+fn offset(error: &impl Diagnostic) -> Option<usize> {
+    error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset())
+}
+
+/// Cedar's own words, with the line they are about; and the name that was meant, if one is near.
+fn diagnose(source: &Source, error: &(impl Diagnostic + std::fmt::Display)) -> Mistake {
+    // Cedar names the policy by its id, which the line shows already.
+    let told = error.to_string();
+    let message = told.strip_prefix("for policy `").and_then(|rest| Some(rest.split_once("`, ")?.1.to_owned()));
+    let mut message = message.unwrap_or(told);
+    let mut help = error.help().map(|help| format!("\n  {help}")).unwrap_or_default();
+    if let Some(near) = fact_meant(&message) {
+        (message, help) = near;
+    }
+    let wrong =
+        offset(error).map_or_else(|| plain(source, message.clone()), |offset| at(source, offset, message.clone()));
+    Mistake { help, ..wrong }
+}
+
+/// Cedar knows the facts of one record only; the one that was meant may stand in another.
+fn fact_meant(message: &str) -> Option<(String, String)> {
+    let attribute = message.strip_prefix("attribute `")?.split_once('`')?.0;
+    let path = attribute.strip_prefix("context.").unwrap_or(attribute);
+    let help = nearest_fact(path)
+        .map_or_else(|| "docs/facts.md lists every fact".to_owned(), |name| format!("did you mean `context.{name}`?"));
+    // Arguments are the catalog's, and Cedar knows which there are.
+    (message.contains("context") && !path.starts_with("args."))
+        .then(|| (format!("there is no fact `context.{path}`"), format!("\n  {help}")))
 }
 
 /// What is wrong at this byte, with the line it stands in, if that is one to be shown.
-fn at(source: &Source, offset: usize, message: String) -> PolicyError {
+fn at(source: &Source, offset: usize, message: String) -> Mistake {
     let Some(before) = source.text.get(..offset) else { return plain(source, message) };
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     let shown = source.text.lines().nth(line - 1).filter(|shown| shown.len() <= LONGEST_SHOWN);
     let caret = " ".repeat(column - 1);
     let excerpt = shown.map(|shown| format!("\n  | {shown}\n  | {caret}^")).unwrap_or_default();
-    PolicyError { place: format!("{}:{line}:{column}", source.name), message, excerpt, help: String::new() }
+    Mistake { place: format!("{}:{line}:{column}", source.name), message, excerpt, help: String::new() }
 }
 
 #[cfg(test)]

@@ -85,6 +85,11 @@ impl Subset {
         Ok(Self { enforced, shadow, by_id, mentions })
     }
 
+    /// Whether this rule is one of them.
+    pub fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
     /// What these rules decide; and what they would, with those in shadow.
     pub fn outcome(&self, request: &Request, entities: &Entities, approval: &ApprovalFacts) -> Outcome {
         let decided = self.of(&self.enforced, request, entities, approval);

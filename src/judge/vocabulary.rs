@@ -1,8 +1,9 @@
 //! What a policy sees of a call: one table, from which come the schema, the Cedar context and `docs/facts.md`.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
+use super::known::nearest;
 use crate::model::{Argument, Facts};
 
 /// One fact that policies can read as `context.GROUP.NAME`, or `context.NAME` where the group is empty.
@@ -17,6 +18,13 @@ pub struct Fact {
     pub meaning: &'static str,
     /// Its value for a call; nothing if the call has none.
     pub read: fn(&Facts) -> Option<Value>,
+}
+
+impl Fact {
+    /// As policies write it behind `context.`.
+    pub fn path(&self) -> String {
+        if self.group.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.group, self.name) }
+    }
 }
 
 /// The types facts have in Cedar.
@@ -47,6 +55,22 @@ pub enum Value {
     Decimal(String),
     /// A set of texts.
     Set(BTreeSet<String>),
+}
+
+/// As Cedar writes it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Long(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Decimal(text) => write!(f, "decimal({text:?})"),
+            Self::Set(items) => {
+                let items: Vec<String> = items.iter().map(|item| format!("{item:?}")).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+        }
+    }
 }
 
 impl From<&Argument> for Value {
@@ -216,6 +240,15 @@ pub fn groups() -> Vec<(&'static str, Vec<&'static Fact>)> {
     groups
 }
 
+/// The fact that this was probably meant to be: a whole group where no member is named.
+pub fn nearest_fact(path: &str) -> Option<String> {
+    let paths: Vec<String> = FACTS.iter().map(Fact::path).collect();
+    if path.contains('.') {
+        return nearest(path, paths.iter().map(String::as_str)).map(str::to_owned);
+    }
+    nearest(path, groups().into_iter().map(|(name, _)| name).chain(["args"])).map(str::to_owned)
+}
+
 /// `docs/facts.md`, from the table. A test holds the file to it.
 pub fn page() -> String {
     let mut page = String::from(
@@ -232,15 +265,17 @@ pub fn page() -> String {
          `context` holds the facts below, for every action; policies are checked against their types when they are loaded \
          (`countersign check --schema` prints the schema). This page is generated from the table that the schema and the \
          judgement use; a fact that is not on it does not exist, and a policy that names one is refused at load.\n\n\
-         | fact | type | meaning |\n|---|---|---|\n",
+         The last column is the value a fact has in a case (`policies.md`) that does not say another.\n\n\
+         | fact | type | meaning | usual |\n|---|---|---|---|\n",
     );
+    let usual = Facts::usual();
     for fact in &FACTS {
-        let path = if fact.group.is_empty() { fact.name.to_owned() } else { format!("{}.{}", fact.group, fact.name) };
-        let _ = writeln!(page, "| `context.{path}` | `{}` | {} |", fact.kind.name(), fact.meaning);
+        let value = (fact.read)(&usual).map_or_else(|| "absent".to_owned(), |value| format!("`{value}`"));
+        let _ = writeln!(page, "| `context.{}` | `{}` | {} | {value} |", fact.path(), fact.kind.name(), fact.meaning);
     }
     page.push_str(
         "| `context.args.NAME` | as the catalog says | A value the catalog lists under the action's `facts`: `String` unless it \
-         says `long`, `decimal` or `bool`. A call may lack it, so ask `context.args has NAME` first. |\n",
+         says `long`, `decimal` or `bool`. A call may lack it, so ask `context.args has NAME` first. | absent |\n",
     );
     page
 }

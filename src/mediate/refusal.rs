@@ -97,7 +97,7 @@ impl Refusal {
                 NotGranted::Wider(_) | NotGranted::Values => Code::Denied,
                 NotGranted::Long => Code::RequestUnclear,
             },
-            Self::NotAmended(findings) => judge::first(findings).map_or(Code::Denied, |finding| finding.code),
+            Self::NotAmended(findings) => judge::speaker(findings).map_or(Code::Denied, |finding| finding.code),
             Self::Crowded(_) => Code::Overloaded,
             Self::Understand(error) => match error {
                 understand::Error::Unclear(_) => Code::RequestUnclear,
@@ -152,7 +152,7 @@ impl Refusal {
             Self::Asked(question) => question.shown.as_ref().and_then(|(_, reason)| reason.clone()),
             Self::NotAgreed(error) => Some(error.to_string()),
             Self::Judged(_) | Self::NotAmended(_) => {
-                let shown = judge::first(self.findings()).and_then(Finding::shown);
+                let shown = judge::speaker(self.findings()).and_then(Finding::shown);
                 shown.and_then(|(_, reason)| reason.map(str::to_owned))
             }
             Self::Door(_, detail) => Some(detail.clone()),
@@ -194,7 +194,7 @@ impl Refusal {
         if let Self::Asked(question) = self {
             return question.shown.as_ref().map(|(rule, _)| rule.as_str());
         }
-        judge::first(self.findings()).and_then(Finding::shown).map(|(rule, _)| rule)
+        judge::speaker(self.findings()).and_then(Finding::shown).map(|(rule, _)| rule)
     }
 
     /// What was found against it, if it was judged.

@@ -40,6 +40,40 @@ pub struct Facts {
     pub args: BTreeMap<Arc<str>, Argument>,
 }
 
+impl Facts {
+    /// Those of a call with which everything is in order: its task was opened by a framework that declared it, its process
+    /// is known, nothing was taken in before, it is Tuesday, ten o'clock. What a case of a policy does not say is as here.
+    pub fn usual() -> Self {
+        Self {
+            intent: IntentFacts { declared: true, source: IntentSource::Task, matches: true, purpose_present: true },
+            task: TaskFacts {
+                present: true,
+                opened_by: OpenedBy::Framework,
+                declared: true,
+                depth: 0,
+                age_s: 60,
+                on_behalf_of: None,
+            },
+            workload: WorkloadFacts { kind: Cow::Borrowed("process"), strength: 3 },
+            agent: AgentFacts::default(),
+            labels: BTreeSet::new(),
+            chain: ChainFacts {
+                calls: 0,
+                repeats: 0,
+                concurrent: 0,
+                fan_out: 0,
+                privilege_s: 0,
+                actions: BTreeSet::new(),
+            },
+            limits: BTreeMap::new(),
+            approval: ApprovalFacts::default(),
+            time: Time { hour: 10, weekday: 2 },
+            body: Cow::Borrowed("whole"),
+            args: BTreeMap::new(),
+        }
+    }
+}
+
 /// What was declared, against what is done.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -35,6 +35,7 @@ pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record
         brought_credential: call.brought_credential,
         facts,
         rules: permit.rules().to_vec(),
+        ttl_ms: u64::try_from(permit.ttl().as_millis()).ok(),
         would: permit.would().cloned(),
         policies: permit.policies(),
         credential: plan,

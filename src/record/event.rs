@@ -160,6 +160,9 @@ pub struct Permitted {
     pub facts: FactsNote,
     /// The rules that permitted it.
     pub rules: Vec<String>,
+    /// How long a credential may live by these rules, in milliseconds; its task may end before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
     /// What would have been decided, had the agent's mode or a rule's `@shadow` not kept it from being.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would: Option<Would>,

@@ -137,6 +137,7 @@ pub fn permitted(n: u64) -> Record {
         facts: FactsNote::Read(
             json!({"labels": ["untrusted"], "chain": {"calls": 3}, "intent": {"declared": true, "matches": true}}),
         ),
+        ttl_ms: Some(60_000),
         would: None,
         rules: vec!["writes.declared".into()],
         policies: Digest::of(b"policies"),

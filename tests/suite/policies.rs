@@ -3,7 +3,11 @@
 //! The yardstick evaluates every rule on a context of every fact, in a world of every entity, with Cedar's own
 //! authorizer and nothing of ours but the table of facts and the schema (DESIGN §2.3).
 
+mod again;
 mod annotations;
+mod cases;
+mod recorded;
+mod suggested;
 mod written;
 mod yardstick;
 
