@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
+mod agents;
 mod check;
 mod demo;
+mod door;
 pub mod lineage;
 mod serve;
 
@@ -36,6 +38,10 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Check the configuration, its catalogs and policies.
     Check(check::CheckArguments),
+    /// See which agents there are, stop them, let them go on.
+    Agents(agents::AgentsArguments),
+    /// See which credentials are lent, and end them.
+    Credentials(agents::CredentialsArguments),
     /// Look at what was recorded.
     Lineage(lineage::LineageArguments),
 }
@@ -66,6 +72,9 @@ pub enum Failure {
     /// The arguments or the configuration make no sense: 2.
     #[error("{0}")]
     Usage(String),
+    /// Whoever asks may not do this: 3.
+    #[error("{0}")]
+    Refused(String),
     /// Something that is needed is not there: 4.
     #[error("{0}")]
     Away(String),
@@ -88,6 +97,7 @@ pub fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "countersign: {failure}");
             ExitCode::from(match failure {
                 Failure::Usage(_) => 2,
+                Failure::Refused(_) => 3,
                 Failure::Away(_) => 4,
             })
         }
@@ -100,6 +110,8 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Serve => serve::run(&config),
         Command::Demo(demo) => demo::run(&demo),
         Command::Check(check) => check::run(&check, &config, output),
+        Command::Agents(agents) => agents::run(&agents, &config, output),
+        Command::Credentials(credentials) => agents::credentials(&credentials, &config, output),
         Command::Lineage(lineage::LineageArguments { file: Some(copy), command }) => {
             // A copy may lie where there is no sidecar; where there is one, its key and checkpoints count.
             let own = read(&config).ok().map(|(config, _)| lineage::Lying::of(&config));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -169,10 +170,16 @@ fn named(texts: BTreeMap<String, String>) -> Loaded {
     Loaded { version, parts, program, cedar, texts }
 }
 
+/// Opens a file for reading. What is no file but a pipe makes nobody wait.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
 /// What is in a file that people write, which is not large.
 pub fn read(path: &Path) -> Result<String, StartError> {
     let text = || {
-        let file = File::open(path)?;
+        let file = open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("this is no file"));
         }
