@@ -1,7 +1,9 @@
 //! The commands, one file each.
 
+mod agents;
 mod check;
 mod demo;
+mod door;
 pub mod lineage;
 pub mod policy;
 mod serve;
@@ -39,6 +41,10 @@ enum Command {
     Check(check::CheckArguments),
     /// Test policies, judge recorded calls again, ask why, and draft.
     Policy(policy::PolicyArguments),
+    /// See which agents there are, stop them, let them go on.
+    Agents(agents::AgentsArguments),
+    /// See which credentials are lent, and end them.
+    Credentials(agents::CredentialsArguments),
     /// Look at what was recorded.
     Lineage(lineage::LineageArguments),
 }
@@ -69,6 +75,9 @@ pub enum Failure {
     /// The arguments or the configuration make no sense: 2.
     #[error("{0}")]
     Usage(String),
+    /// Whoever asks may not do this: 3.
+    #[error("{0}")]
+    Refused(String),
     /// Something that is needed is not there: 4.
     #[error("{0}")]
     Away(String),
@@ -93,6 +102,7 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             let code = match failure {
                 Failure::Usage(_) => 2,
+                Failure::Refused(_) => 3,
                 Failure::Away(_) => 4,
                 Failure::Unread => return ExitCode::from(141),
             };
@@ -109,6 +119,8 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Demo(demo) => demo::run(&demo),
         Command::Check(check) => check::run(&check, &config, output),
         Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
+        Command::Agents(agents) => agents::run(&agents, &config, output),
+        Command::Credentials(credentials) => agents::credentials(&credentials, &config, output),
         Command::Lineage(lineage::LineageArguments { file: Some(copy), command }) => {
             // A copy may lie where there is no sidecar; where there is one, its key and checkpoints count.
             let own = read(&config).ok().map(|(config, _)| lineage::Lying::of(&config));

@@ -23,6 +23,7 @@ mod attacks {
     mod nobody;
     mod paths;
     mod program;
+    mod reloads;
     mod shutdown;
     mod streams;
     mod tls_h2;
@@ -78,7 +79,10 @@ mod suite {
     mod limits;
     mod outside;
     mod policies;
+    mod modes;
     mod promises;
+    mod reload;
+    mod stopped;
     mod understanding;
     mod walk;
 }

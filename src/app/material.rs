@@ -1,11 +1,11 @@
 //! What policies are made of: their texts, the agents and actions they are about. From files, or from what a lineage keeps.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use super::StartError;
+use super::file::read;
 use crate::config::{Config, IssuerKind, ToolConfig};
 use crate::judge::{
     ActionShape, AgentRules, AgentShape, Policies, PolicyError, Source, StandIns, Unread, compile, schema,
@@ -13,9 +13,6 @@ use crate::judge::{
 use crate::model::Digest;
 use crate::record::Loaded;
 use crate::understand::{CatalogError, FactType, ToolCatalog};
-
-/// Bytes that a file of the configuration may have.
-pub(super) const LARGEST: u64 = 4 << 20;
 
 /// All that policies are made of.
 pub struct Material {
@@ -185,20 +182,4 @@ fn named(texts: BTreeMap<String, String>) -> Loaded {
     let version = Digest::of(format!("{}countersign {program}\ncedar {cedar}\n", lines.concat()).as_bytes());
     let texts = texts.into_values().map(|text| (Digest::of(text.as_bytes()), text)).collect();
     Loaded { version, parts, program, cedar, texts }
-}
-
-/// What is in a file that people write, which is not large.
-pub fn read(path: &Path) -> Result<String, StartError> {
-    let text = || {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("this is no file"));
-        }
-        let mut text = String::new();
-        if file.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
-            return Err(io::Error::other(format!("more than {} MiB; nobody has written that", LARGEST >> 20)));
-        }
-        Ok(text)
-    };
-    text().map_err(|error| StartError::File { path: path.display().to_string(), error })
 }

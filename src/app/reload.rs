@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::file::read;
 use super::load::{Parts, load};
 use super::look::{Look, Watched};
-use super::material::read;
 use super::{Environment, StartError, Walk, share};
 use crate::config::{Config, ConfigError};
 use crate::forward::HyperUpstream;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::material::LARGEST;
+use super::file::{LARGEST, open};
 use super::{Environment, StartError};
 use crate::config::{Agent, Config, IssuerKind, Rule, SecretFrom};
 use crate::identify::{AgentProofs, All, Attestor, TokenRule};
@@ -70,7 +70,7 @@ pub(super) fn secret(from: &SecretFrom, environment: &Environment) -> Result<Sec
         SecretFrom::Systemd(name) => {
             let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(SecretError::NoCredentials)?;
             let path = PathBuf::from(folder).join(name);
-            File::open(&path).and_then(whole).map_err(unreadable(&path))?
+            open(&path).and_then(whole).map_err(unreadable(&path))?
         }
     };
     let end = bytes.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
@@ -80,7 +80,7 @@ pub(super) fn secret(from: &SecretFrom, environment: &Environment) -> Result<Sec
 
 /// What is in a file that nobody but its owner can read: the very file whose mode was looked at.
 pub(super) fn private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let file = File::open(path).map_err(unreadable(path))?;
+    let file = open(path).map_err(unreadable(path))?;
     let mode = file.metadata().map_err(unreadable(path))?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(SecretError::Open { path: path.display().to_string(), mode });

@@ -1,4 +1,4 @@
-//! R6, O5: the program is told to stop, once or twice, while calls are under way; and what it read at its start it keeps.
+//! R6: the program is told to stop, once or twice, while calls are under way.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,10 @@ use countersign::record::Story;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::bench::{CATALOG, POLICY, get, wanted};
+use super::bench::get;
 use super::program::Program;
 use crate::suite::common::invariants;
 use crate::suite::common::raw::{FINE, Reply};
-use crate::suite::common::sidecar::Wanted;
 use crate::suite::common::wire::{Answer, Line};
 
 /// Without `connection: close`.
@@ -160,53 +159,5 @@ async fn told_twice_it_goes_at_once_and_the_next_start_ends_what_was_open() {
     // Cut on the way out, if there was time for it; else nobody knows.
     assert!(found.len() == 3 && found.iter().all(|ending| ["unknown", "shutdown"].contains(&&**ending)), "{found:?}");
     assert_eq!(program.ask(get("/tracker/notes")).await.status, 200);
-    program.hold().await;
-}
-
-/// There is no way yet to have files read anew but to start again; so no call can see two versions of them.
-#[tokio::test]
-async fn o5_what_judges_is_what_was_loaded_at_the_start_whatever_becomes_of_the_files() {
-    let mut program = Program::start(Wanted { policy: POLICY, ..wanted() }, &[]).await;
-    let file = |program: &Program, name: &str| program.folder.path().join(name);
-    let both = async |program: &Program| {
-        let (fine, no) = (program.ask(get("/tracker/notes")).await, program.ask(get("/tracker/admin")).await);
-        [fine, no].map(|answer| answer.status)
-    };
-    assert_eq!(both(&program).await, [200, 403]);
-    let original = std::fs::read(file(&program, "countersign.toml")).unwrap();
-    std::fs::write(file(&program, "policies/main.cedar"), "@id(\"none\") forbid(principal, action, resource);")
-        .unwrap();
-    std::fs::write(file(&program, "policies/more.cedar"), "no policy at all").unwrap();
-    std::fs::write(file(&program, "tracker.toml"), "no catalog").unwrap();
-    std::fs::write(file(&program, "countersign.toml"), "no configuration").unwrap();
-    for _ in 0..3 {
-        assert_eq!(both(&program).await, [200, 403]);
-    }
-    let versions = |program: &Program| {
-        let stories = invariants::stories(&program.reader());
-        let verdicts = stories.iter().filter_map(|story| story.first("permitted").or_else(|| story.first("refused")));
-        let mut versions: Vec<String> = verdicts.map(|verdict| verdict.entry["policies"].to_string()).collect();
-        versions.dedup();
-        versions
-    };
-    assert_eq!(versions(&program).len(), 1, "{:?}", versions(&program));
-    program.stop().await;
-    std::fs::remove_file(file(&program, "policies/more.cedar")).unwrap();
-    std::fs::write(file(&program, "tracker.toml"), CATALOG).unwrap();
-    std::fs::write(file(&program, "countersign.toml"), original).unwrap();
-    program.start_again().await;
-    assert_eq!(both(&program).await, [403, 403]);
-    // Nobody waits for the record of a refusal, so it comes a little later.
-    let mut found = Vec::new();
-    for _ in 0..200 {
-        found = versions(&program);
-        found.sort_unstable();
-        found.dedup();
-        if found.len() == 2 {
-            break;
-        }
-        sleep(Duration::from_millis(25)).await;
-    }
-    assert_eq!(found.len(), 2, "the other files are another version: {found:?}");
     program.hold().await;
 }

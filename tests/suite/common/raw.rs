@@ -85,6 +85,7 @@ struct State {
     arrived: Vec<Arrived>,
     replies: VecDeque<Reply>,
     malformed: Vec<String>,
+    closed: usize,
 }
 
 impl Raw {
@@ -103,7 +104,10 @@ impl Raw {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let raw = serving.clone();
-                tokio::spawn(async move { raw.converse(stream).await });
+                tokio::spawn(async move {
+                    raw.converse(stream).await;
+                    raw.state.lock().unwrap().closed += 1;
+                });
             }
         });
         raw
@@ -122,6 +126,12 @@ impl Raw {
     /// How many connections were made.
     pub fn connections(&self) -> usize {
         self.state.lock().unwrap().connections.len()
+    }
+
+    /// How many of them are open.
+    pub fn open(&self) -> usize {
+        let state = self.state.lock().unwrap();
+        state.connections.len() - state.closed
     }
 
     /// Every byte it got, by connection.

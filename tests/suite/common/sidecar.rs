@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::app::{self, Running, Seams};
+use countersign::app::{self, Reloaded, Running, Seams, StartError};
 use countersign::config::Config;
 use countersign::model::{CallId, Lifetime};
-use countersign::record::{Reader, Story};
+use countersign::record::{Reader, Stored, Story};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -182,6 +182,55 @@ impl Sidecar {
 
     pub fn reader(&self) -> Reader {
         Reader::open(&self.lineage()).unwrap()
+    }
+
+    /// A file of its folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of its folder, for its owner alone.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(self.path(name), text).unwrap();
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Writes what stands in a file of its folder, changed.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        assert!(text.contains(from), "{text}");
+        self.write(name, text.replace(from, to));
+    }
+
+    /// Has what lies there loaded anew.
+    pub async fn reload(&self) -> Result<Reloaded, StartError> {
+        self.running.as_ref().unwrap().reload(&self.path("countersign.toml")).await
+    }
+
+    /// Asks the admin door, as `GET /v1/agents` or `POST …` with these words, as whoever holds this token.
+    pub async fn ask(&self, line: &str, token: &str, words: &str) -> Answer {
+        let length = words.len();
+        let request = format!(
+            "{line} HTTP/1.1\r\nhost: HOST\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             content-length: {length}\r\n\r\n{words}"
+        );
+        Agent::new(self.admin).ask(request).await
+    }
+
+    /// What its metrics say of one of them.
+    pub async fn metric(&self, name: &str) -> usize {
+        let text =
+            Agent::new(self.admin).ask("GET /metrics HTTP/1.1\r\nhost: HOST\r\nconnection: close\r\n\r\n").await.body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}: {text}"));
+        line.trim().parse().unwrap()
+    }
+
+    /// Every record of one kind.
+    pub fn records(&self, kind: &str) -> Vec<Stored> {
+        let mut records = self.reader().records(0, 100_000).unwrap();
+        records.retain(|record| record.kind() == kind);
+        records
     }
 
     /// Closes the doors in order. True if everything came to its end.
