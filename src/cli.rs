@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod agents;
+mod approvals;
 mod check;
 mod demo;
 mod door;
@@ -43,6 +44,8 @@ enum Command {
     Policy(policy::PolicyArguments),
     /// See which agents there are, stop them, let them go on.
     Agents(agents::AgentsArguments),
+    /// See which calls wait for somebody to agree, and answer.
+    Approvals(approvals::ApprovalsArguments),
     /// See which credentials are lent, and end them.
     Credentials(agents::CredentialsArguments),
     /// Look at what was recorded.
@@ -120,6 +123,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Check(check) => check::run(&check, &config, output),
         Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
         Command::Agents(agents) => agents::run(&agents, &config, output),
+        Command::Approvals(approvals) => approvals::run(&approvals, &config, output),
         Command::Credentials(credentials) => agents::credentials(&credentials, &config, output),
         Command::Lineage(lineage::LineageArguments { file: Some(copy), command }) => {
             // A copy may lie where there is no sidecar; where there is one, its key and checkpoints count.

@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::door::{AdminDoor, AskArguments};
+use super::lineage::plain;
 use super::{Exit, Failure, Output};
 use crate::model::CallId;
 
@@ -30,6 +31,27 @@ enum AgentsCommand {
         /// The agent.
         agent: String,
         /// Why, for the record.
+        #[arg(long, default_value = "", value_name = "WORDS")]
+        why: String,
+    },
+    /// Break the glass for an agent: its policies may let pass what they would stop, for some minutes. Wants a review.
+    BreakGlass {
+        /// The agent.
+        agent: String,
+        /// Why it cannot wait, in a sentence.
+        #[arg(long, value_name = "WORDS")]
+        why: String,
+        /// For how long, up to an hour.
+        #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+        seconds: u64,
+    },
+    /// List when the glass was broken, by whom and why, and whether that was reviewed.
+    Glass,
+    /// Say that you have looked at what was done while the glass was broken: not by whoever broke it.
+    Review {
+        /// The record, as `glass` lists it.
+        record: u64,
+        /// What you found, for the record.
         #[arg(long, default_value = "", value_name = "WORDS")]
         why: String,
     },
@@ -67,16 +89,55 @@ pub(super) fn run(arguments: &AgentsArguments, config: &Path, output: Output) ->
     let door = arguments.ask.door(config)?;
     let (agent, verb, why) = match &arguments.command {
         AgentsCommand::List => return list(&door, ("/v1/agents", "agents"), output, tell_agent),
+        AgentsCommand::Glass => return glass(&door, output),
+        AgentsCommand::Review { record, why } => return review(&door, *record, why, output),
+        AgentsCommand::BreakGlass { agent, why, seconds } => return break_glass(&door, agent, (why, *seconds), output),
         AgentsCommand::Quarantine { agent, why } => (agent, "quarantine", why),
         AgentsCommand::Release { agent, why } => (agent, "release", why),
     };
-    if !agent.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        return Err(Failure::Usage(format!("`{agent}` is no agent's name")));
-    }
+    named(agent)?;
     let answer = door.ask(Method::POST, &format!("/v1/agents/{agent}/{verb}"), &json!({ "why": why }))?;
     let done = if verb == "release" { "may go on" } else { "is stopped" };
     print(&match output {
         Output::Text => format!("{agent} {done}; record {}\n", member(&answer, "recorded")),
+        Output::Json | Output::Jsonl => format!("{answer}\n"),
+    })
+}
+
+fn named(agent: &str) -> Result<(), Failure> {
+    let fine = agent.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if fine { Ok(()) } else { Err(Failure::Usage(format!("`{agent}` is no agent's name"))) }
+}
+
+fn break_glass(door: &AdminDoor, agent: &str, (why, seconds): (&str, u64), output: Output) -> Result<Exit, Failure> {
+    named(agent)?;
+    let words = json!({ "why": why, "seconds": seconds });
+    let answer = door.ask(Method::POST, &format!("/v1/agents/{agent}/break-glass"), &words)?;
+    print(&match output {
+        Output::Text => format!(
+            "the glass is broken for {agent} until {}; record {} wants a review\n",
+            word(&answer, "until"),
+            member(&answer, "record")
+        ),
+        Output::Json | Output::Jsonl => format!("{answer}\n"),
+    })
+}
+
+fn glass(door: &AdminDoor, output: Output) -> Result<Exit, Failure> {
+    list(door, ("/v1/glass", "broken"), output, |broken| {
+        let record = member(broken, "record");
+        let entry = member(record, "entry");
+        let why = plain(word(member(record, "private"), "why"));
+        let reviewed = if *member(broken, "reviewed") == true { "reviewed" } else { "to be reviewed" };
+        let words = ["at", "agent", "by", "until"].map(|name| plain(word(entry, name)));
+        format!("{}  {}  {reviewed}: {why}", member(record, "seq"), words.join("  "))
+    })
+}
+
+fn review(door: &AdminDoor, record: u64, why: &str, output: Output) -> Result<Exit, Failure> {
+    let answer = door.ask(Method::POST, &format!("/v1/glass/{record}/review"), &json!({ "why": why }))?;
+    print(&match output {
+        Output::Text => format!("{record} is reviewed; record {}\n", member(&answer, "reviewed")),
         Output::Json | Output::Jsonl => format!("{answer}\n"),
     })
 }
@@ -127,16 +188,15 @@ fn tell_credential(call: &Value) -> String {
     words.join("  ")
 }
 
-fn word<'a>(from: &'a Value, name: &str) -> &'a str {
+pub(super) fn word<'a>(from: &'a Value, name: &str) -> &'a str {
     member(from, name).as_str().unwrap_or("-")
 }
 
-fn member<'a>(from: &'a Value, name: &str) -> &'a Value {
+pub(super) fn member<'a>(from: &'a Value, name: &str) -> &'a Value {
     from.get(name).unwrap_or(&Value::Null)
 }
 
-fn print(text: &str) -> Result<Exit, Failure> {
-    let printed = io::stdout().lock().write_all(text.as_bytes());
-    printed.map_err(|error| Failure::Away(format!("cannot print: {error}")))?;
+pub(super) fn print(text: &str) -> Result<Exit, Failure> {
+    io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
 }
