@@ -95,10 +95,10 @@ impl Material {
         Policies::load(&self.sources, &self.agents, &self.actions, self.loaded.version)
     }
 
-    /// The same, with agents and actions that stand in where these cases name none.
-    pub fn policies_for(&self, cases: &[Unread]) -> Result<Policies, PolicyError> {
+    /// Those that the cases beside a file are tried with, and with agents and actions that stand in where they name none.
+    pub fn policies_for(&self, cases: &Unread, beside: &str) -> Result<Policies, PolicyError> {
         let StandIns { agents, actions } = StandIns::new(cases, &self.agents, &self.actions);
-        Policies::load(&self.sources, &agents, &actions, self.loaded.version)
+        Policies::load(&cases.among(&self.sources, beside), &agents, &actions, self.loaded.version)
     }
 }
 

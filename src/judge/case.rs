@@ -22,12 +22,24 @@ const ANY_AGENT: &str = "any-agent";
 pub struct Unread {
     name: String,
     text: String,
+    otherwise: Option<Otherwise>,
     cases: Vec<Spanned<CaseFile>>,
+}
+
+/// The policies of one file by themselves, and what becomes of what they leave open.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Otherwise {
+    /// It is permitted: the file says what is not.
+    Permit,
+    /// It is not.
+    Deny,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    otherwise: Option<Otherwise>,
     #[serde(default)]
     case: Vec<Spanned<CaseFile>>,
 }
@@ -84,7 +96,20 @@ impl Unread {
     pub fn parse(source: &Source) -> Result<Self, CaseError> {
         let file: File = toml::from_str(&source.text)
             .map_err(|error| CaseError { place: source.name.clone(), why: error.to_string().trim_end().to_owned() })?;
-        Ok(Self { name: source.name.clone(), text: source.text.clone(), cases: file.case })
+        Ok(Self { name: source.name.clone(), text: source.text.clone(), otherwise: file.otherwise, cases: file.case })
+    }
+
+    /// The policies that its cases are tried with, of all that there are: `beside` is the file that it lies beside.
+    pub fn among(&self, sources: &[Source], beside: &str) -> Vec<Source> {
+        let alone = || sources.iter().filter(|source| source.name == beside).cloned();
+        match self.otherwise {
+            None => sources.to_vec(),
+            Some(Otherwise::Deny) => alone().collect(),
+            Some(Otherwise::Permit) => {
+                let text = "@id(\"otherwise\") permit(principal, action, resource);".to_owned();
+                alone().chain([Source { name: "otherwise".to_owned(), text }]).collect()
+            }
+        }
     }
 }
 
@@ -99,14 +124,14 @@ pub struct StandIns {
 }
 
 impl StandIns {
-    /// Beside the configuration's, as these files need them.
-    pub fn new(files: &[Unread], agents: &[AgentShape], actions: &[ActionShape]) -> Self {
+    /// Beside the configuration's, as this file needs them.
+    pub fn new(file: &Unread, agents: &[AgentShape], actions: &[ActionShape]) -> Self {
         let mut all = Self { agents: agents.to_vec(), actions: actions.to_vec() };
         for effect in Effect::ALL {
             let name = format!("{ANY_TOOL}/{}", effect.name()).into();
             all.actions.push(ActionShape { name, tool: ANY_TOOL.into(), effect, args: BTreeMap::new() });
         }
-        let named = files.iter().flat_map(|file| &file.cases).filter_map(|case| case.get_ref().agent.as_deref());
+        let named = file.cases.iter().filter_map(|case| case.get_ref().agent.as_deref());
         let groups: BTreeSet<&str> = named.filter_map(|agent| agent.strip_prefix("group:")).collect();
         let tools: BTreeSet<Arc<str>> = actions.iter().map(|action| action.tool.clone()).collect();
         let stand_in = |name: String, groups| AgentShape {

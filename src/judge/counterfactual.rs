@@ -163,23 +163,20 @@ fn steps(policies: &Policies, question: &Question<'_>, facts: &Facts) -> Vec<Ste
     let mut steps = Vec::new();
     for fact in seen.iter().filter_map(|place| FACTS.get(*place)) {
         let (path, value) = (fact.path(), (fact.read)(facts));
-        match (fact.kind, &value) {
-            (Kind::Set, Some(Value::Set(items))) => {
-                let asking = rules.iter().filter(|it| path == "approval.rules" && it.rule.ask.is_some());
-                let texts = with(&path).filter_map(text).chain(asking.map(|it| it.rule.id.clone()));
-                let texts: BTreeSet<String> = texts.collect();
-                steps.extend(items.iter().map(|item| Step::Without(path.clone(), item.clone())));
-                steps.extend(texts.difference(items).map(|item| Step::With(path.clone(), item.clone())));
-            }
-            _ => {
-                let known = words(&path).iter().map(|word| Value::Text((*word).to_owned()));
-                let flipped = matches!(&value, Some(Value::Bool(_))).then(|| value == Some(Value::Bool(false)));
-                let tried = known.chain(flipped.map(Value::Bool)).chain(with(&path).flat_map(around));
-                steps.extend(puts(&path, value.as_ref(), tried));
-                if fact.kind == Kind::MaybeText {
-                    steps.extend(value.map(|value| Step::Absent(path, value)));
-                }
-            }
+        if let Some(Value::Set(items)) = &value {
+            let asking = rules.iter().filter(|it| path == "approval.rules" && it.rule.ask.is_some());
+            let texts = with(&path).filter_map(text).chain(asking.map(|it| it.rule.id.clone()));
+            let texts: BTreeSet<String> = texts.collect();
+            steps.extend(items.iter().map(|item| Step::Without(path.clone(), item.clone())));
+            steps.extend(texts.difference(items).map(|item| Step::With(path.clone(), item.clone())));
+            continue;
+        }
+        let known = words(&path).iter().map(|word| Value::Text((*word).to_owned()));
+        let flipped = matches!(&value, Some(Value::Bool(_))).then(|| value == Some(Value::Bool(false)));
+        let tried = known.chain(flipped.map(Value::Bool)).chain(with(&path).flat_map(around));
+        steps.extend(puts(&path, value.as_ref(), tried));
+        if fact.kind == Kind::MaybeText {
+            steps.extend(value.map(|value| Step::Absent(path, value)));
         }
     }
     steps.extend(of_arguments(policies, question, facts, &literals));

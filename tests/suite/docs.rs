@@ -2,6 +2,7 @@
 //! can be written is described.
 
 mod console;
+mod example;
 mod keys;
 mod printed;
 

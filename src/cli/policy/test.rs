@@ -10,7 +10,7 @@ use super::super::lineage::{document, plain};
 use super::super::{Exit, Failure, Output};
 use super::Bench;
 use crate::app::{Material, files};
-use crate::judge::{Unread, read_cases};
+use crate::judge::{Case, Policies, Tried, Unread, read_cases};
 
 /// How the cases went.
 #[derive(Serialize)]
@@ -63,41 +63,42 @@ impl Report {
 /// Tries every case that lies beside the policies.
 pub fn try_all(material: &Material, folder: &Path) -> Result<Report, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    let mut unread = Vec::new();
+    let policies = material.policies().map_err(|error| wrong(&error))?;
+    let mut report = Report { cases: Vec::new(), rules: Vec::new(), notes: policies.strangers() };
+    let mut tried: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+    let mut mistakes = Vec::new();
     for file in files(folder, ".cases.toml")? {
-        let policy = file.name.replace(".cases.toml", ".cedar");
-        if !material.sources.iter().any(|source| source.name == policy) {
-            return Err(Failure::Usage(format!("{}: there is no `{policy}` beside it", file.name)));
+        let beside = file.name.replace(".cases.toml", ".cedar");
+        if !material.sources.iter().any(|source| source.name == beside) {
+            return Err(Failure::Usage(format!("{}: there is no `{beside}` beside it", file.name)));
         }
-        unread.push(Unread::parse(&file).map_err(|error| wrong(&error))?);
-    }
-    let policies = material.policies_for(&unread).map_err(|error| wrong(&error))?;
-    let (mut cases, mut mistakes) = (Vec::new(), Vec::new());
-    for file in &unread {
-        match read_cases(file, &policies) {
-            Ok(read) => cases.extend(read),
+        let unread = Unread::parse(&file).map_err(|error| wrong(&error))?;
+        let policies = material.policies_for(&unread, &beside).map_err(|error| wrong(&error))?;
+        match read_cases(&unread, &policies) {
+            Ok(cases) => report.cases.extend(cases.iter().map(|case| try_one(case, &policies, &mut tried))),
             Err(errors) => mistakes.extend(errors.iter().map(ToString::to_string)),
         }
     }
     if !mistakes.is_empty() {
         return Err(Failure::Usage(mistakes.join("\n")));
     }
-    let mut told = Vec::new();
-    let mut held: BTreeMap<String, usize> = BTreeMap::new();
-    for case in &cases {
-        let tried = case.try_out(&policies);
-        for rule in tried.held {
-            *held.entry(rule).or_default() += 1;
+    let of_files = policies.rules().iter().filter(|rule| rule.file != "config");
+    report.rules.extend(of_files.map(|rule| {
+        let [rests, holds] = tried.get(&rule.id).copied().unwrap_or_default();
+        Covered { rule: rule.id.clone(), file: rule.file.clone(), holds, rests }
+    }));
+    Ok(report)
+}
+
+/// Tries a case, and counts for every rule whether it held.
+fn try_one(case: &Case, policies: &Policies, tried: &mut BTreeMap<String, [usize; 2]>) -> Told {
+    let Tried { wrong, held } = case.try_out(policies);
+    for rule in policies.rules() {
+        if let Some(count) = tried.entry(rule.id.clone()).or_default().get_mut(usize::from(held.contains(&rule.id))) {
+            *count += 1;
         }
-        told.push(Told { place: case.place.clone(), name: case.name.clone(), wrong: tried.wrong });
     }
-    let rules = policies.rules().iter().filter(|rule| rule.file != "config").map(|rule| {
-        let holds = held.get(&rule.id).copied().unwrap_or_default();
-        Covered { rule: rule.id.clone(), file: rule.file.clone(), holds, rests: cases.len() - holds }
-    });
-    let rules = rules.collect();
-    let notes = material.policies().map_err(|error| wrong(&error))?.strangers();
-    Ok(Report { cases: told, rules, notes })
+    Told { place: case.place.clone(), name: case.name.clone(), wrong }
 }
 
 pub(super) fn run(bench: &mut Bench<'_>, strict: bool) -> Result<Exit, Failure> {

@@ -64,6 +64,8 @@ pub fn steps(page: &str) -> Vec<Step> {
 /// A folder, and what runs in it. What a page calls by one name goes by another here: ports, ids, this user.
 pub struct Session {
     folder: TempDir,
+    /// Where in it commands are run.
+    within: PathBuf,
     names: BTreeMap<String, String>,
     servers: Vec<Child>,
     printed: usize,
@@ -71,13 +73,18 @@ pub struct Session {
 
 impl Session {
     pub fn new() -> Self {
+        Self::within("")
+    }
+
+    /// With commands run in a folder below.
+    pub fn within(folder: &str) -> Self {
         let mut names = BTreeMap::from([("uid = 1000".to_owned(), format!("uid = {}", geteuid().as_raw()))]);
         for port in [7080, 7081, 9001] {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             names.insert(format!("127.0.0.1:{port}"), free.to_string());
             names.insert(format!("http.server {port}"), format!("http.server {}", free.port()));
         }
-        Self { folder: tempfile::tempdir().unwrap(), names, servers: Vec::new(), printed: 0 }
+        Self { within: folder.into(), folder: tempfile::tempdir().unwrap(), names, servers: Vec::new(), printed: 0 }
     }
 
     pub fn path(&self) -> &Path {
@@ -120,7 +127,7 @@ impl Session {
             }
             sleep(Duration::from_millis(10));
         }
-        if !command.contains(" lineage ") {
+        if !command.contains(" lineage ") && !command.contains(" policy ") {
             return self
                 .learn(step, &output)
                 .map_err(|printed| format!("`{command}` printed\n{printed}\nand not\n{}", step.prints));
@@ -162,7 +169,7 @@ impl Session {
         shell
             .arg("-c")
             .arg(command)
-            .current_dir(self.path())
+            .current_dir(self.path().join(&self.within))
             .env("PATH", path)
             .env("COUNTERSIGN_LOG", "off")
             .env("NO_COLOR", "1");

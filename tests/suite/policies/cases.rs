@@ -39,7 +39,8 @@ fn shipped(name: &Path) -> bool {
 
 #[test]
 fn every_shipped_rule_has_a_case_in_which_it_holds_and_one_in_which_it_does_not() {
-    let folder = folder(&[]);
+    // Beside policies of somebody else's, under which no case could come out as it says.
+    let folder = folder(&[("own.cedar", "@id(\"own\") forbid(principal, action, resource);")]);
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(checkout("policies")).unwrap() {
         let path = entry.unwrap().path();
@@ -56,6 +57,9 @@ fn every_shipped_rule_has_a_case_in_which_it_holds_and_one_in_which_it_does_not(
         assert!(!text.contains("Tool::\"") && !text.contains("Action::\"tool:"), "{name}.cedar names a tool");
         assert_eq!(text.matches("forbid(").count() + text.matches("permit(").count(), text.matches("@id(").count());
     }
+    let (code, told) = json(folder.path(), &["policy", "test"]);
+    assert_eq!(code, 0, "{told:#}");
+    fs::remove_file(folder.path().join("policies/own.cedar")).unwrap();
     let (code, told) = json(folder.path(), &["policy", "test", "--strict"]);
     assert_eq!(code, 0, "{told:#}");
     assert!(told["rules"].as_array().unwrap().len() >= 15 && told["cases"].as_array().unwrap().len() >= 40, "{told:#}");
@@ -67,6 +71,25 @@ const RULE: &str = "@id(\"look\") permit(principal, action in Action::\"effect:r
 
 fn case(lines: &str) -> String {
     format!("\n[[case]]\nname = \"it\"\n{lines}\n")
+}
+
+#[test]
+fn a_file_of_cases_can_be_tried_by_itself() {
+    let other = ("b.cedar", "@id(\"none\") forbid(principal, action, resource);");
+    for (otherwise, write, read) in [
+        ("", "deny", "deny"),
+        ("otherwise = \"deny\"\n", "deny", "allow"),
+        ("otherwise = \"permit\"\n", "allow", "allow"),
+    ] {
+        let cases = format!(
+            "{otherwise}{}{}",
+            case(&format!("action = \"effect:write\"\nexpect = \"{write}\"")),
+            case(&format!("action = \"effect:read\"\nexpect = \"{read}\"")).replace("\"it\"", "\"read\"")
+        );
+        let folder = folder(&[("a.cedar", RULE), ("a.cases.toml", &cases), other]);
+        let (code, printed) = run(folder.path(), &["policy", "test"]);
+        assert_eq!(code, 0, "{otherwise}: {printed}");
+    }
 }
 
 #[test]
