@@ -212,10 +212,17 @@ fn what_makes_no_sense_is_told_under_its_key() {
 #[test]
 fn a_name_that_could_be_mistaken_is_refused_under_its_table() {
     let long = "a".repeat(65);
-    for name in ["Triage", "tri age", "-x", "_x", "\\\"", "a/b", "a.b", "ä", "", "..", "a\\nb", &long] {
-        for (table, from) in
-            [("agents", "[agents.triage]"), ("tools", "[tools.tracker]"), ("issuers", "[issuers.calls]")]
-        {
+    // What a policy or a pattern could read in another way, and what looks like a name that there is.
+    for name in [
+        "Triage", "triage ", " triage", "*", "tri*", "a+b", "a,b", "a?", "tri age", "-x", "_x", "\\\"", "a/b", "a.b",
+        "ä", "", "..", "a\\nb", &long,
+    ] {
+        for (table, from) in [
+            ("agents", "[agents.triage]"),
+            ("tools", "[tools.tracker]"),
+            ("issuers", "[issuers.calls]"),
+            ("reviewers", "[reviewers.ana]"),
+        ] {
             let text = format!(
                 "{GOOD}\n[{table}.\"{name}\"]\n{}",
                 GOOD.split_once(from).unwrap().1.split("\n[").next().unwrap()
@@ -226,6 +233,13 @@ fn a_name_that_could_be_mistaken_is_refused_under_its_table() {
                 "{table} {name}: {told}"
             );
         }
+    }
+    for name in ["operator", "opener", "policy"] {
+        assert_told(
+            "[reviewers.ana]",
+            &format!("[reviewers.{name}]"),
+            &[&format!("`reviewers.{name}`"), "somebody else"],
+        );
     }
     for name in ["oauth", "access", "calls"] {
         assert_told("[tools.tracker]", &format!("[tools.{name}]"), &[&format!("`tools.{name}`"), "door's own"]);
