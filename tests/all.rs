@@ -76,6 +76,7 @@ mod suite {
     mod outside;
     mod policies;
     mod promises;
+    mod tasks;
     mod understanding;
     mod walk;
 }
