@@ -200,12 +200,7 @@ impl Memory {
         let (taken, mut exceeded) = self.limits.take(bounds.limits_of(&call.caller.agent), call, claim.root(), now);
         bounds.check_chain(call, &snapshot, &mut exceeded);
         let facts = Facts {
-            intent: IntentFacts {
-                declared: call.intent.source != IntentSource::None,
-                source: call.intent.source,
-                matches: matches_intent(call),
-                purpose_present: call.intent.purpose.as_deref().is_some_and(|purpose| !purpose.trim().is_empty()),
-            },
+            intent: intent_of(call, snapshot.task.declared),
             task: snapshot.task,
             workload: WorkloadFacts {
                 kind: call.caller.workload.kind().into(),
@@ -261,6 +256,21 @@ impl Memory {
 
 fn time(now: Timestamp) -> Time {
     Time { hour: i64::from(now.hour()), weekday: i64::from(now.weekday()) }
+}
+
+/// What was declared. A grant declares what it covers as often as it counts, and not once more.
+fn intent_of(call: &Call, covered: bool) -> IntentFacts {
+    let source = match call.intent.source {
+        IntentSource::Task if !covered => IntentSource::None,
+        source @ (IntentSource::Task | IntentSource::Header | IntentSource::None) => source,
+    };
+    let declared = source != IntentSource::None;
+    IntentFacts {
+        declared,
+        source,
+        matches: declared && matches_intent(call),
+        purpose_present: declared && call.intent.purpose.as_deref().is_some_and(|purpose| !purpose.trim().is_empty()),
+    }
 }
 
 /// Whether the declared action and resource are what the call does.

@@ -83,6 +83,7 @@ mod suite {
     mod promises;
     mod reload;
     mod stopped;
+    mod tasks;
     mod understanding;
     mod walk;
 }

@@ -250,3 +250,44 @@ impl Per {
 fn seconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(per: Per) -> LimitRule {
+        let agent = AgentName("triage".into());
+        LimitRule { name: "triage.limits.0".into(), agent, per, requests: 2, window: Duration::from_mins(1) }
+    }
+
+    /// As many as this, each of which somebody made up.
+    fn flood(windows: &mut Windows, at: i64) {
+        for number in 0..100_000 {
+            let (_, window) =
+                windows.of(&rule(Per::Workload), format!("workload-{number}"), Timestamp::from_millis(at));
+            window.push_back(Timestamp::from_millis(at));
+            windows.forget(Timestamp::from_millis(at));
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_names_take_a_bounded_place_and_push_nobody_out() {
+        let mut windows = Windows::default();
+        let (_, offender) = windows.of(&rule(Per::Workload), "offender".to_owned(), Timestamp::from_millis(0));
+        offender.extend([Timestamp::from_millis(0); 2]);
+        flood(&mut windows, 1);
+        assert_eq!(windows.by_key.len(), MOST_WINDOWS + 1, "its own for the first ones, and one for all others");
+        assert!(windows.due.len() <= MOST_WINDOWS + 1);
+        let (_, offender) = windows.of(&rule(Per::Workload), "offender".to_owned(), Timestamp::from_millis(2));
+        assert_eq!(offender.len(), 2, "whoever was at its limit still is");
+        let (key, beyond) = windows.of(&rule(Per::Workload), "workload-99999".to_owned(), Timestamp::from_millis(2));
+        assert!(key.3 == BEYOND && beyond.len() > 2, "who came too late shares one window with the others");
+        let other = LimitRule { agent: AgentName("billing".into()), ..rule(Per::Workload) };
+        let (key, _) = windows.of(&other, "a".to_owned(), Timestamp::from_millis(2));
+        assert_eq!(key.3, "a", "another agent has its own");
+        for _ in 0..MOST_WINDOWS {
+            windows.forget(Timestamp::from_millis(200_000));
+        }
+        assert_eq!((windows.by_key.len(), windows.of_agents.values().sum::<usize>()), (0, 0));
+    }
+}

@@ -108,7 +108,7 @@ fn an_unknown_key_is_told_with_its_line_and_column() {
         ("[reviewers.ana]", "[reviewer.ana]", "reviewer"),
         (IDENTIFY, "identify = [{ peer = { user = 1000 } }]", "user"),
         (OPEN, "open_tasks = [{ token = { file = \"a\", mode = 3 } }]", "mode"),
-        ("[agents.triage]", "[agents.triage.chain]\nmax_depth = 4\n[agents.triage]", "max_depth"),
+        ("[agents.triage]", "[agents.triage.chain]\nmax_deep = 4\n[agents.triage]", "max_deep"),
     ] {
         let text = with(from, to);
         let told = parse(&text).expect_err(to);

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::common::gate::{Gate, GatedLineage};
 use super::common::invariants;
-use super::common::sidecar::{READ, Sidecar, Wanted, lay_out, open};
+use super::common::sidecar::{FRAMEWORK, READ, Sidecar, Wanted, lay_out, open};
 use super::common::tool::Tool;
 use super::common::vault::Vault;
 
@@ -170,6 +170,48 @@ async fn killed_between_revoke_and_the_record_of_the_ending() {
     let ended = ending(&sidecar).await;
     // It cannot know what the agent got, so it does not say; the vault confirms a second time.
     expect(&ended, "confirmed");
+    invariants::hold(&mut sidecar).await;
+}
+
+#[tokio::test]
+async fn killed_while_a_grant_is_used_and_nothing_of_it_comes_back() {
+    let scene = Scene::set(None).await;
+    let send = async |door: &str, request: &str| {
+        let mut stream = TcpStream::connect(door).await.unwrap();
+        stream.write_all(request.replace("HOST", door).as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let body = r#"{"actions":[{"action":"tracker/comments.create","max":2}]}"#;
+    let opened = send(
+        &scene.door,
+        &format!(
+            "POST /-/tasks HTTP/1.1\r\nhost: HOST\r\nauthorization: Bearer {FRAMEWORK}\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    )
+    .await;
+    let opened: Value = serde_json::from_str(opened.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let write = format!(
+        "POST /tracker/repos/octo/hello/issues/7/comments HTTP/1.1\r\nhost: HOST\r\nagent-task: {}\r\nconnection: close\r\n\
+         content-length: 0\r\n\r\n",
+        opened["token"].as_str().unwrap()
+    );
+    assert!(send(&scene.door, &write).await.starts_with("HTTP/1.1 200"));
+    // The second is permitted, and the process dies before it knows what came of it.
+    scene.tool.before_head.close();
+    let mut stream = TcpStream::connect(&scene.door).await.unwrap();
+    stream.write_all(write.replace("HOST", &scene.door).as_bytes()).await.unwrap();
+    scene.tool.before_head.reached(2).await;
+    let mut sidecar = scene.kill_and_start_again().await;
+    sidecar.wait_for("ended", 2).await;
+    let answer = sidecar.send(&write).await;
+    assert_eq!(answer.status, 200, "the policy of this scene permits it, granted or not: {answer:?}");
+    let third = sidecar.story(answer.call(), "ended").await;
+    let facts = &third.first("permitted").unwrap().entry["facts"];
+    assert_eq!((&facts["task"]["declared"], &facts["chain"]["calls"]), (&false.into(), &2.into()), "{facts}");
     invariants::hold(&mut sidecar).await;
 }
 

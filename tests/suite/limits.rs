@@ -1,5 +1,6 @@
 //! What is remembered between calls: limits, chains, grants and tasks, one after the other and all at once.
 
+mod children;
 mod tasks;
 mod windows;
 
