@@ -8,6 +8,7 @@ mod decided;
 mod entry;
 mod error;
 mod event;
+mod facts;
 mod list;
 mod past;
 mod people;
@@ -32,9 +33,10 @@ pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::decided::{Basis, Decided, Lost};
 pub use self::error::StoreError;
 pub use self::event::{
-    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, FactsNote, HandleNote, Loaded, Minted,
-    Opened, Permitted, Record, Refused, Repeated, SentNote, Settled,
+    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, HandleNote, Loaded, Minted, Opened,
+    Permitted, Record, Refused, Repeated, SentNote, Settled,
 };
+pub use self::facts::FactsNote;
 pub use self::list::Filter;
 pub use self::past::{Past, PastLife};
 pub use self::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::facts::FactsNote;
 use super::people::{Amended, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
-use crate::model::{CallId, Digest, Ending, Facts, Revocation, TaskId, Timestamp, Would};
+use crate::model::{CallId, Digest, Ending, Revocation, TaskId, Timestamp, Would};
 
 /// One thing that happened.
 ///
@@ -170,30 +171,6 @@ pub struct Permitted {
     pub policies: Digest,
     /// What will be minted.
     pub credential: CredentialPlan,
-}
-
-/// The facts of a call: as they were judged, or as they were read back.
-#[derive(Clone, Debug)]
-pub enum FactsNote {
-    /// On their way into a record.
-    Judged(Box<Facts>),
-    /// Out of one.
-    Read(Value),
-}
-
-impl Serialize for FactsNote {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Judged(facts) => facts.serialize(serializer),
-            Self::Read(value) => value.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for FactsNote {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(Self::Read)
-    }
 }
 
 /// What will be minted, written down before it is.

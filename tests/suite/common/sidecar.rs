@@ -324,7 +324,8 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
     std::fs::write(folder.join("tracker.toml"), wanted.catalog).unwrap();
     std::fs::write(folder.join("framework.token"), FRAMEWORK).unwrap();
     std::fs::set_permissions(folder.join("framework.token"), std::fs::Permissions::from_mode(0o600)).unwrap();
-    for (name, text) in &wanted.files {
+    let asked = ("asked.token", "a-token-of-whoever-is-asked-in-tests".to_owned());
+    for (name, text) in wanted.files.iter().chain([&asked]) {
         std::fs::write(folder.join(name), text).unwrap();
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -337,6 +338,7 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
          open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\n{agent}\n\
          [tools.tracker]\nupstream = \"{tool}\"\ncatalog = \"tracker.toml\"\nissuer = \"{issuer}\"\n\
          {networks}\n{lines}\n\
+         [reviewers.asked]\ntoken = {{ file = \"asked.token\" }}\nmay = [\"approve\"]\nroles = [\"ana\", \"lead\"]\n\
          [issuers.vault]\nkind = \"none\"\n[issuers.calls]\nkind = \"jwt\"\n{more}\n"
     );
     std::fs::write(folder.join("countersign.toml"), &text).unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -14,7 +15,11 @@ pub fn folder(policies: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let text = "[agents.helper]\nidentify = [{ peer = { uid = 1000 } }]\ntools = [\"tracker\"]\n\
                 [tools.tracker]\nupstream = \"https://tracker.example\"\ncatalog = \"tracker.toml\"\nissuer = \"none\"\n\
-                [issuers.none]\nkind = \"none\"\n";
+                [issuers.none]\nkind = \"none\"\n\
+                [reviewers.sam]\ntoken = { file = \"sam.token\" }\nmay = [\"approve\"]\nroles = [\"ana\", \"owner\", \"on-call\"]\n";
+    let token = folder.path().join("sam.token");
+    fs::write(&token, "a-token-of-sam-that-nobody-guesses").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(folder.path().join("countersign.toml"), text).unwrap();
     fs::write(folder.path().join("tracker.toml"), CATALOG).unwrap();
     fs::create_dir(folder.path().join("policies")).unwrap();
