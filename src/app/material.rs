@@ -10,7 +10,7 @@ use crate::config::{Config, IssuerKind, ToolConfig};
 use crate::judge::{
     ActionShape, AgentRules, AgentShape, Policies, PolicyError, Source, StandIns, Unread, compile, schema,
 };
-use crate::model::Digest;
+use crate::model::{Digest, Mode};
 use crate::record::Loaded;
 use crate::understand::{CatalogError, FactType, ToolCatalog};
 

@@ -223,3 +223,18 @@ fn names_that_nobody_has_are_noted() {
     }
     assert!(!printed.contains("`y`"), "{printed}");
 }
+
+#[test]
+fn what_the_page_about_policies_shows_is_so() {
+    let page = fs::read_to_string(checkout("docs/policies.md")).unwrap();
+    let block = |language: &str, first: &str| {
+        let opening = format!("```{language}\n{first}\n");
+        let (_, rest) = page.split_once(&opening).unwrap_or_else(|| panic!("the page shows no `{first}`"));
+        rest.split_once("\n```\n").unwrap().0.to_owned() + "\n"
+    };
+    let policy = block("cedar", "// policies/support.cedar");
+    let cases = block("toml", "# policies/support.cases.toml");
+    let folder = folder(&[("support.cedar", &policy), ("support.cases.toml", &cases)]);
+    let (code, printed) = run(folder.path(), &["policy", "test", "--strict"]);
+    assert_eq!((code, printed.as_str()), (0, "5 cases, 0 failed; 4 rules, 0 without a case each way\n"));
+}
