@@ -2,12 +2,17 @@
 //! what is under way is cut, and a restart lets nobody go on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use countersign::app::Seams;
-use countersign::model::Lifetime;
+use countersign::judge::Permit;
+use countersign::mint::{Issuer, IssuerError, NoCredential, Order, Plan};
+use countersign::model::{BoxFuture, Credential, Handle, Lifetime, Timestamp};
 use countersign::record::{Lineage, Receipt, Record, Unavailable};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
 
 use super::common::invariants::{self, private};
 use super::common::sidecar::{READ, Sidecar, Wanted, all};
@@ -166,6 +171,66 @@ async fn n7_behind_the_record_of_a_quarantine_stands_no_permission_however_many_
             kind => assert!(!(stopped && kind == "permitted"), "permitted while it was stopped: {record:?}"),
         }
     }
+    invariants::hold(&mut sidecar).await;
+}
+
+/// An issuer that holds a call up where it stands between its verdict and the record of it.
+struct Slow {
+    reached: watch::Sender<bool>,
+    goes_on: Arc<AtomicBool>,
+}
+
+impl Issuer for Slow {
+    fn kind(&self) -> &'static str {
+        NoCredential.kind()
+    }
+
+    fn plan(&self, permit: &Permit, now: Timestamp) -> Plan {
+        self.reached.send_replace(true);
+        while !self.goes_on.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        NoCredential.plan(permit, now)
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        NoCredential.lifetime()
+    }
+
+    fn can_revoke(&self) -> bool {
+        NoCredential.can_revoke()
+    }
+
+    fn mint<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
+        NoCredential.mint(order)
+    }
+
+    fn revoke<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<(), IssuerError>> {
+        NoCredential.revoke(handle)
+    }
+}
+
+#[tokio::test]
+async fn n7_a_call_whose_agent_is_stopped_between_its_verdict_and_the_record_of_it_is_not_permitted() {
+    let (reached, goes_on) = (watch::Sender::new(false), Arc::new(AtomicBool::new(false)));
+    let mut seams = Seams::default();
+    seams.issuers.insert("calls".to_owned(), Arc::new(Slow { reached: reached.clone(), goes_on: goes_on.clone() }));
+    let mut sidecar = Sidecar::start(Wanted { issuer: "calls", ..wanted() }, seams).await;
+    let call = sidecar.send(READ);
+    let stop = async {
+        reached.subscribe().wait_for(|reached| *reached).await.unwrap();
+        let stopped = sidecar.ask(STOP, KIM, "").await;
+        goes_on.store(true, Ordering::Relaxed);
+        stopped
+    };
+    let (answer, stopped) = tokio::join!(call, stop);
+    assert_eq!((stopped.status, answer.code()), (200, (403, "quarantined".to_owned())));
+    let refused = sidecar.story(answer.call(), "refused").await.first("refused").unwrap().entry.clone();
+    assert_eq!(
+        (&refused["rules"], &refused["facts"]["agent"]["quarantined"]),
+        (&json!(["config:quarantine"]), &true.into())
+    );
+    assert_eq!((sidecar.records("permitted").len(), sidecar.tool.seen().len()), (0, 0));
     invariants::hold(&mut sidecar).await;
 }
 
