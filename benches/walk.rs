@@ -1,6 +1,6 @@
 //! What a mediated call costs beside a bare proxy, through the real program: `cargo bench --bench walk`.
 //!
-//! `--stream` measures answers that stream; `--smoke` shows in some seconds that it works; `--json FILE` keeps every figure; `--rounds N` says how often;
+//! `--stream` measures answers that stream; `--tasks N` what N live tasks cost; `--smoke` shows in some seconds that it works; `--json FILE` keeps every figure; `--rounds N` says how often;
 //! `--program PATH` measures another `countersign`; `--only WORD` measures what has the word in its name (may be repeated).
 //! Two cores are wanted: what is measured runs on the first, upstream and load on the second.
 
@@ -16,6 +16,7 @@ mod walk {
     pub mod rules;
     pub mod sidecar;
     pub mod stream;
+    pub mod tasks;
     pub mod upstream;
 }
 
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use walk::plan::Plan;
 use walk::report::Report;
-use walk::{bare, child, commit, load, stream, upstream};
+use walk::{bare, child, commit, load, stream, tasks, upstream};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -60,6 +61,11 @@ fn run() -> Result<()> {
         told?;
         return say(&format!("\n{}", stream::text(&streamed, plan.long)));
     }
+    if let Some(count) = plan.tasks {
+        let text = tasks::run(&plan, folder.path(), count, &mut |what| told = say(what))?;
+        told?;
+        return say(&format!("\n{text}"));
+    }
     let measured = plan.run(folder.path(), &mut |what| told = say(what))?;
     told?;
     let report = Report { measured: &measured, plan: &plan, pinned: child::can_pin() };
@@ -81,6 +87,7 @@ fn asked() -> Result<(Plan, Option<PathBuf>)> {
         program: PathBuf::from(env!("CARGO_BIN_EXE_countersign")),
         only: Vec::new(),
         stream: false,
+        tasks: None,
         long: 1 << 30,
     };
     let mut json = None;
@@ -100,6 +107,7 @@ fn asked() -> Result<(Plan, Option<PathBuf>)> {
                 }
             }
             "--stream" => plan.stream = true,
+            "--tasks" => plan.tasks = Some(value()?.parse()?),
             "--json" => json = Some(PathBuf::from(value()?)),
             "--rounds" => plan.rounds = value()?.parse()?,
             "--program" => plan.program = PathBuf::from(value()?),

@@ -170,11 +170,6 @@ impl Memory {
         self.tasks.by_digest(token, now)
     }
 
-    /// Tasks that are open, but for implicit ones: at most so many, the latest first.
-    pub fn open_tasks(&self, most: usize, now: Timestamp) -> Vec<Arc<Task>> {
-        self.tasks.list(most, now)
-    }
-
     /// The task a token names; without one, the agent's implicit task.
     pub fn task(&self, caller: &Caller, token: Option<Digest>, now: Timestamp) -> Result<Arc<Task>, TaskOver> {
         match token {

@@ -29,6 +29,8 @@ pub struct Plan {
     pub program: PathBuf,
     /// Answers that stream are measured, and nothing else.
     pub stream: bool,
+    /// So many live tasks are measured, and nothing else.
+    pub tasks: Option<u32>,
     /// Bytes of the long one.
     pub long: u64,
     /// Only what has one of these in its name, and `bare`; all if there are none.
@@ -228,7 +230,7 @@ impl Cast {
 }
 
 /// What this program says in another role.
-fn said<T: serde::de::DeserializeOwned>(arguments: &[&str], core: Core) -> Result<T> {
+pub fn said<T: serde::de::DeserializeOwned>(arguments: &[&str], core: Core) -> Result<T> {
     let output = role(core, arguments)?.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("`{}` failed", arguments.join(" "));

@@ -10,13 +10,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::child::{Core, Server, on};
 use super::rules::{ACTIONS, More, rules};
 
 /// What proves the framework that opens the task.
-const FRAMEWORK: &str = "a-bench-token-that-opens-tasks-on-loopback-only";
+pub const FRAMEWORK: &str = "a-bench-token-that-opens-tasks-on-loopback-only";
 
 /// How a sidecar is set up.
 #[derive(Clone, Debug)]
@@ -138,21 +138,26 @@ pub const PERMITTED: &str = "/tracker/repos/octo/hello/issues/get/7";
 /// See [`PERMITTED`].
 pub const FORBIDDEN: &str = "/tracker/repos/octo/hello/files/get/7";
 
+/// How a task is opened.
+pub const OPENING: &str = r#"{"goal":"answer issue 7","actions":[{"action":"tracker/issues.get","resource":"octo/hello"}],"on_behalf_of":"ana@example.com","ttl":86400,"agent":"bench"}"#;
+
 fn open_task(port: u16) -> Result<String> {
-    let grant = json!({ "action": "tracker/issues.get", "resource": "octo/hello" });
-    let body = json!({ "goal": "answer issue 7", "actions": [grant], "on_behalf_of": "ana@example.com", "ttl": 86_400, "agent": "bench" }).to_string();
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     write!(
         stream,
-        "POST /-/tasks HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {FRAMEWORK}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
+        "POST /-/tasks HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {FRAMEWORK}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{OPENING}",
+        OPENING.len()
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let opened: Value =
-        answer.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok()).unwrap_or_default();
+    token_of(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body))
+}
+
+/// The token in the answer to an opening.
+pub fn token_of(body: &str) -> Result<String> {
+    let opened: Value = serde_json::from_str(body).unwrap_or_default();
     let token = opened.get("token").and_then(Value::as_str);
-    Ok(token.with_context(|| format!("no task was opened: {answer}"))?.to_owned())
+    Ok(token.with_context(|| format!("no task was opened: {body}"))?.to_owned())
 }
 
 /// One that is free now; between this and its use another process could take it, and then the sidecar does not start.

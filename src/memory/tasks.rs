@@ -95,16 +95,6 @@ impl Tasks {
         live.is_open(now).then(|| live.task())
     }
 
-    /// Tasks that are open, but for implicit ones: at most so many, the latest first.
-    pub fn list(&self, most: usize, now: Timestamp) -> Vec<Arc<Task>> {
-        let index = lock(&self.index);
-        let mut ids: Vec<TaskId> = index.by_expiry.keys().map(|(_, id)| *id).collect();
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        let lives: Vec<Arc<Live>> = ids.iter().take(most).filter_map(|id| index.by_id.get(id).cloned()).collect();
-        drop(index);
-        lives.iter().filter(|live| live.is_open(now)).map(|live| live.task()).collect()
-    }
-
     /// The task that this token names, whoever's it is.
     pub fn by_digest(&self, token: Digest, now: Timestamp) -> Option<Arc<Task>> {
         let live = {

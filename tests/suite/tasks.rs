@@ -3,6 +3,8 @@
 mod amendments;
 mod restarts;
 
+use std::time::Duration;
+
 use countersign::app::Seams;
 use countersign::model::TaskId;
 use countersign::record::Stored;
@@ -172,6 +174,39 @@ async fn the_time_that_credentials_were_alive_is_bounded() {
     let id: TaskId = text(&json!(recorded(&sidecar, &task_of(&sidecar), "opened")[0].entry), "task").parse().unwrap();
     let facts = &recorded(&sidecar, &id.to_string(), "permitted")[1].entry["facts"]["chain"];
     assert!((1..=2).contains(&facts["privilege_s"].as_i64().unwrap()) && facts["fan_out"] == 1, "{facts}");
+}
+
+#[tokio::test]
+async fn an_agent_that_hangs_up_leaves_no_place_taken_in_its_task_nor_above() {
+    let mut sidecar = sidecar(ALL, "intent = \"never\"\n[agents.helper.chain]\nmax_concurrent = 2").await;
+    let parent = sidecar.open_task("{}").await;
+    let below = ask(&sidecar, true, ("POST", ""), &child(text(&parent, "task"), &json!([]))).await.json();
+    for round in 0..24 {
+        // In the middle of whatever it is: with the tool holding its answer back, and without.
+        if round % 2 == 0 {
+            sidecar.tool.before_head.close()
+        } else {
+            sidecar.tool.before_head.release()
+        }
+        let stream = sidecar.begin(&within(READ, text(&below, "token"))).await;
+        tokio::time::sleep(Duration::from_millis(round % 7)).await;
+        drop(stream);
+    }
+    sidecar.tool.before_head.release();
+    for _ in 0..200 {
+        let under_way = |kind| recorded(&sidecar, text(&below, "task"), kind).len();
+        if under_way("permitted") == under_way("ended") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    for task in [&below, &parent] {
+        let answer = sidecar.send(&within(READ, text(task, "token"))).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let story = sidecar.story(answer.call(), "permitted").await;
+        assert_eq!(story.records[0].entry["facts"]["chain"]["concurrent"], 0);
+    }
+    sidecar.stop().await;
 }
 
 /// The one task that was opened.

@@ -115,7 +115,7 @@ async fn an_amendment_that_is_asked_about_waits_for_somebody() {
 }
 
 #[tokio::test]
-async fn a_quarantined_agent_and_what_makes_no_sense_get_nothing() {
+async fn what_makes_no_sense_is_refused_and_a_child_is_amended_within_its_parent() {
     let policy = policy!("@id(\"may\") permit(principal, action == Action::\"task:amend\", resource);");
     let mut sidecar = sidecar(policy, AGENT).await;
     let task = sidecar.open_task(r#"{"actions":[{"action":"tracker/comments.create","max":2}]}"#).await;
