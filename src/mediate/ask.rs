@@ -25,6 +25,8 @@ pub struct Question {
     pub expires_at: Timestamp,
     /// The call and the rules that ask, if this is not the call that the question was recorded with.
     pub no: Option<No>,
+    /// The question's record is this request's, too.
+    pub recorded: bool,
     /// The first of the rules that ask, and its reason; nothing if it is opaque.
     pub shown: Option<(String, Option<String>)>,
 }
@@ -58,13 +60,15 @@ impl Mediator {
             Asked::Same(about) => {
                 let (id, expires_at) = (about.id, about.expires_at);
                 let no = Some(no(kept, findings));
-                Err(Refusal::Asked(Box::new(Question { id, expires_at, no, shown })))
+                Err(Refusal::Asked(Box::new(Question { id, expires_at, no, recorded: false, shown })))
             }
             Asked::New(about) => {
                 let line = self.put(&about, record, Some(kept)).await?;
                 match rule.hold {
                     Some(patience) if self.held(line, patience, hangup).await => self.resumed(id, &about),
-                    Some(_) | None => Err(Refusal::Asked(Box::new(Question { id, expires_at, no: None, shown }))),
+                    Some(_) | None => {
+                        Err(Refusal::Asked(Box::new(Question { id, expires_at, no: None, recorded: true, shown })))
+                    }
                 }
             }
         }
@@ -79,16 +83,16 @@ impl Mediator {
     ) -> Result<Refusal, Refusal> {
         let rulebook = self.rulebook.now();
         let record = record::asked(&about, told, rulebook.policies.version());
-        let about = match self.memory.desk().ask(about, rulebook.bounds.desk().per_hour) {
+        let (about, recorded) = match self.memory.desk().ask(about, rulebook.bounds.desk().per_hour) {
             Asked::TooOften(_) => return Ok(Refusal::NotAmended(Arc::from([too_often()]))),
-            Asked::Same(about) => about,
+            Asked::Same(about) => (about, false),
             Asked::New(about) => {
                 self.put(&about, record, None).await?;
-                about
+                (about, true)
             }
         };
         let (id, expires_at) = (about.id, about.expires_at);
-        Ok(Refusal::Asked(Box::new(Question { id, expires_at, no: None, shown: shown(findings) })))
+        Ok(Refusal::Asked(Box::new(Question { id, expires_at, no: None, recorded, shown: shown(findings) })))
     }
 
     /// No record, no question.

@@ -230,7 +230,7 @@ impl Refusal {
     /// Whether it stands in the lineage already, or whoever writes that alone knows whether it does.
     pub fn is_recorded(&self) -> bool {
         match self {
-            Self::Asked(question) => question.no.is_none(),
+            Self::Asked(question) => question.recorded,
             Self::Record(unavailable) => matches!(unavailable, record::Unavailable::Late(_)),
             Self::Identify(_)
             | Self::Task(_)
