@@ -7,13 +7,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
 use super::{Answer, Hangup, Mediator, Refusal, Refused, Rulebook};
-use crate::judge::{No, Pending, Verdict, judge};
+use crate::judge::{No, Pending, TOO_OFTEN, Verdict, judge, too_often};
 use crate::memory::{Agreed, Asked, DeskRule, Kept, NotAgreed, Stands, bound_of};
-use crate::model::{About, ApprovalId, Asking, Call, Code, Exceeded, Finding, Peer, Timestamp};
+use crate::model::{About, ApprovalId, Asking, Call, Exceeded, Finding, Peer, Timestamp};
 use crate::record::{self, Known, Recorded};
-
-/// The limit on questions, as facts and records name it.
-const TOO_OFTEN: &str = "approvals.max_per_hour";
 
 /// What an agent is told whose call waits for an answer.
 #[derive(Debug)]
@@ -52,9 +49,7 @@ impl Mediator {
                 let wait = u64::try_from(free.as_millis()).ok();
                 let exceeded = Exceeded { limit: rule.per_hour as u64, retry_after_ms: wait };
                 kept.facts.limits.insert(TOO_OFTEN.to_owned(), exceeded);
-                let reason = "the people who would be asked were asked often enough";
-                let finding = Finding::new(format!("config:{TOO_OFTEN}"), Code::LimitReached, Some(reason));
-                Err(Box::new(no(*kept, Arc::from([finding]))).into())
+                Err(Box::new(no(*kept, Arc::from([too_often()]))).into())
             }
             Asked::Same(about, kept) => {
                 let (id, expires_at) = (about.id, about.expires_at);
