@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use http::Response;
 
-pub use self::amend::{More, Whose};
+pub use self::amend::{Asks, More, Whose};
 pub use self::answer::{NotGiven, Said};
 pub use self::ask::Question;
 pub use self::body::whole;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use self::bounds::{Bounds, ChainRule};
 pub use self::desk::{
-    Agreed, Answered, Asked, Desk, DeskRule, Kept, NotAgreed, NotTaken, Reviewing, Shown, Stands, bound_of,
+    Agreed, Answered, Asked, Desk, DeskRule, Kept, NotAgreed, NotTaken, Reviewing, Shown, Stands, bound, bound_of,
 };
 pub use self::grants::{Loan, NotGranted, Proposed, Turn};
 pub use self::limits::{LimitRule, Per, Rate};

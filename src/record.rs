@@ -26,8 +26,8 @@ mod verify;
 use std::time::Duration;
 
 pub use self::account::{
-    Judged, Known, amended, asked, closed, erased, glass_broken, lapsed, loaded, not_loaded, opened, quarantined,
-    released, resolved, reviewed,
+    Judged, Known, Told, amended, asked, closed, erased, glass_broken, lapsed, loaded, not_loaded, opened, quarantined,
+    released, resolved, reviewed, told, told_of_grant,
 };
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
 pub use self::decided::{Basis, Decided, Lost};

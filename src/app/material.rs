@@ -43,7 +43,8 @@ impl Material {
         }
         let mut sources = Vec::new();
         let found = files(&config.policies, ".cedar")?;
-        if found.is_empty() {
+        // An agent that is only watched needs no policy yet.
+        if found.is_empty() && config.agents.iter().any(|agent| agent.mode != Mode::Observe) {
             let error =
                 io::Error::other("there is no `*.cedar` in this folder; without a policy every call is refused");
             return Err(StartError::File { path: config.policies.display().to_string(), error });

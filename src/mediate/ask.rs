@@ -1,5 +1,6 @@
 //! When a rule asks: the judged call is kept, the question is recorded and shown, and what was agreed to is judged again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use super::{Answer, Hangup, Mediator, Refusal, Refused, Rulebook};
 use crate::judge::{No, Pending, TOO_OFTEN, Verdict, judge, too_often};
 use crate::memory::{Agreed, Asked, DeskRule, Kept, NotAgreed, Stands, bound_of};
-use crate::model::{About, ApprovalId, Asking, Call, Exceeded, Finding, Peer, Timestamp};
+use crate::model::{About, ApprovalId, Asking, Call, Code, Exceeded, Finding, Peer, Timestamp};
 use crate::record::{self, Known, Recorded};
 
 /// What an agent is told whose call waits for an answer.
@@ -34,8 +35,7 @@ impl Mediator {
         let Pending { no, reservation } = pending;
         let No { call, facts, findings, policies } = no;
         let no = |kept: Kept, findings| No { call: kept.call, facts: kept.facts, findings, policies };
-        let shown =
-            findings.first().and_then(Finding::shown).map(|(rule, why)| (rule.to_owned(), why.map(str::to_owned)));
+        let shown = shown(&findings);
         let kept = Kept { call, facts, reservation };
         let Some(about) = about(&kept, &findings, rule, self.rail.now()) else {
             let finding =
@@ -43,22 +43,22 @@ impl Mediator {
             return Err(Box::new(no(kept, Arc::from([finding]))).into());
         };
         let (id, expires_at) = (about.id, about.expires_at);
-        let record = record::asked(&about, &kept.call, policies);
-        match self.memory.desk().ask(about, kept, rule.per_hour) {
-            Asked::TooOften(mut kept, free) => {
-                let wait = u64::try_from(free.as_millis()).ok();
-                let exceeded = Exceeded { limit: rule.per_hour as u64, retry_after_ms: wait };
+        let record = record::asked(&about, record::told(&kept.call), policies);
+        match self.memory.desk().ask(about, rule.per_hour) {
+            Asked::TooOften(free) => {
+                let mut kept = kept;
+                let exceeded =
+                    Exceeded { limit: rule.per_hour as u64, retry_after_ms: u64::try_from(free.as_millis()).ok() };
                 kept.facts.limits.insert(TOO_OFTEN.to_owned(), exceeded);
-                Err(Box::new(no(*kept, Arc::from([too_often()]))).into())
+                Err(Box::new(no(kept, Arc::from([too_often()]))).into())
             }
-            Asked::Same(about, kept) => {
+            Asked::Same(about) => {
                 let (id, expires_at) = (about.id, about.expires_at);
-                let no = Some(no(*kept, findings));
+                let no = Some(no(kept, findings));
                 Err(Refusal::Asked(Box::new(Question { id, expires_at, no, shown })))
             }
             Asked::New(about) => {
-                let line = self.put(id, record).await?;
-                tracing::warn!(call.id = %about.call, approval = %id, "somebody has to agree to a call");
+                let line = self.put(&about, record, Some(kept)).await?;
                 match rule.hold {
                     Some(patience) if self.held(line, patience, hangup).await => self.resumed(id, &about),
                     Some(_) | None => Err(Refusal::Asked(Box::new(Question { id, expires_at, no: None, shown }))),
@@ -67,10 +67,40 @@ impl Mediator {
         }
     }
 
+    /// Asks about an amendment of a task. It is sent again with the answer: nothing is kept.
+    pub(super) async fn ask_about_grant(
+        &self,
+        about: About,
+        told: record::Told,
+        findings: &[Finding],
+    ) -> Result<Refusal, Refusal> {
+        let rulebook = self.rulebook.now();
+        let record = record::asked(&about, told, rulebook.policies.version());
+        let about = match self.memory.desk().ask(about, rulebook.bounds.desk().per_hour) {
+            Asked::TooOften(_) => return Ok(Refusal::NotAmended(Arc::from([too_often()]))),
+            Asked::Same(about) => about,
+            Asked::New(about) => {
+                self.put(&about, record, None).await?;
+                about
+            }
+        };
+        let (id, expires_at) = (about.id, about.expires_at);
+        Ok(Refusal::Asked(Box::new(Question { id, expires_at, no: None, shown: shown(findings) })))
+    }
+
     /// No record, no question.
-    async fn put(&self, id: ApprovalId, record: record::Record) -> Result<watch::Receiver<Stands>, Refusal> {
+    async fn put(
+        &self,
+        about: &About,
+        record: record::Record,
+        kept: Option<Kept>,
+    ) -> Result<watch::Receiver<Stands>, Refusal> {
+        let id = about.id;
         match self.rail.commit(record).await {
-            Ok(_) => self.memory.desk().post(id).ok_or(Refusal::NotAgreed(NotAgreed::Void)),
+            Ok(_) => {
+                tracing::warn!(call.id = %about.call, approval = %id, "somebody has to agree to a call");
+                self.memory.desk().post(id, kept).ok_or(Refusal::NotAgreed(NotAgreed::Void))
+            }
             Err(unavailable) => {
                 self.memory.desk().withdraw(id);
                 Err(unavailable.into())
@@ -133,18 +163,33 @@ impl Mediator {
     }
 }
 
-/// What a reviewer is asked; nothing if there is nothing that an answer could be bound to.
-fn about(kept: &Kept, findings: &[Finding], rule: DeskRule, now: Timestamp) -> Option<About> {
-    let call = &kept.call;
+/// The first of the rules that ask, and its reason; nothing if it is opaque.
+fn shown(findings: &[Finding]) -> Option<(String, Option<String>)> {
+    findings.first().and_then(Finding::shown).map(|(rule, why)| (rule.to_owned(), why.map(str::to_owned)))
+}
+
+/// What the rules among these ask.
+pub(super) fn asking(findings: &[Finding]) -> BTreeMap<String, Asking> {
     let asking = |finding: &Finding| {
         let ask = finding.ask.as_ref()?;
         let asking = Asking { who: ask.who.clone(), reason: finding.reason.clone(), rule: ask.rule };
         Some((finding.rule.clone(), asking))
     };
+    findings.iter().filter_map(asking).collect()
+}
+
+/// A name for a question; nothing if the machine has no randomness to give.
+pub(super) fn name() -> Option<ApprovalId> {
     let mut random = [0; 16];
     SystemRandom::new().fill(&mut random).ok()?;
+    Some(ApprovalId::new(random))
+}
+
+/// What a reviewer is asked; nothing if there is nothing that an answer could be bound to.
+fn about(kept: &Kept, findings: &[Finding], rule: DeskRule, now: Timestamp) -> Option<About> {
+    let call = &kept.call;
     Some(About {
-        id: ApprovalId::new(random),
+        id: name()?,
         call: call.id,
         task: call.task.id,
         agent: call.caller.agent.clone(),
@@ -157,7 +202,7 @@ fn about(kept: &Kept, findings: &[Finding], rule: DeskRule, now: Timestamp) -> O
         purpose: call.intent.purpose.clone(),
         facts: kept.facts.clone(),
         args: call.action.arguments.clone(),
-        rules: findings.iter().filter_map(asking).collect(),
+        rules: asking(findings),
         bound: bound_of(call)?,
         asked_at: now,
         expires_at: now.after(rule.wait),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use self::question::{Kept, Reviewing, Shown, Stands, bound_of};
+pub use self::question::{Kept, Reviewing, Shown, Stands, bound, bound_of};
 use self::question::{Question, State};
 use super::lock;
 use crate::model::{About, AgentName, ApprovalFacts, ApprovalId, Digest, Timestamp};
@@ -55,9 +55,9 @@ pub enum Asked {
     /// It is a new question. It is shown to nobody until it is posted.
     New(Arc<About>),
     /// The same agent has asked for the very same call, and that question still waits.
-    Same(Arc<About>, Box<Kept>),
+    Same(Arc<About>),
     /// The agent has asked as often as it may within an hour; the next question fits after so long.
-    TooOften(Box<Kept>, Duration),
+    TooOften(Duration),
 }
 
 /// Why an approval does not help a call.
@@ -103,15 +103,15 @@ pub struct Answered {
 }
 
 impl Desk {
-    /// Lays a question down, with the call that it is about.
-    pub fn ask(&self, about: About, kept: Kept, per_hour: usize) -> Asked {
+    /// Lays a question down.
+    pub fn ask(&self, about: About, per_hour: usize) -> Asked {
         let now = about.asked_at;
         let mut questions = lock(&self.questions);
         let same = |question: &&Question| {
             question.about.agent == about.agent && question.about.bound == about.bound && question.waits(now)
         };
         if let Some(same) = questions.by_id.values().find(same) {
-            return Asked::Same(same.about.clone(), Box::new(kept));
+            return Asked::Same(same.about.clone());
         }
         let asked = questions.asked.entry(about.agent.clone()).or_default();
         while asked.front().is_some_and(|first| first.after(HOUR) <= now) {
@@ -119,19 +119,21 @@ impl Desk {
         }
         if asked.len() >= per_hour {
             let free = asked.front().map_or(HOUR, |first| first.after(HOUR).since(now));
-            return Asked::TooOften(Box::new(kept), free);
+            return Asked::TooOften(free);
         }
         asked.push_back(now);
         let about = Arc::new(about);
-        questions.by_id.insert(about.id, Question::new(about.clone(), kept));
+        questions.by_id.insert(about.id, Question::new(about.clone()));
         Asked::New(about)
     }
 
-    /// Its record is durable: from here on it can be answered. Gives a line on which its standing is told.
-    pub fn post(&self, id: ApprovalId) -> Option<watch::Receiver<Stands>> {
+    /// Its record is durable: from here on it can be answered. `kept` is the call that it is about, if it is about one.
+    /// Gives a line on which its standing is told.
+    pub fn post(&self, id: ApprovalId, kept: Option<Kept>) -> Option<watch::Receiver<Stands>> {
         let mut questions = lock(&self.questions);
         let question = questions.by_id.get_mut(&id)?;
         question.posted = true;
+        question.kept = kept.map(Box::new);
         Some(question.told.subscribe())
     }
 
@@ -279,6 +281,11 @@ pub struct Agreed {
 }
 
 impl Agreed {
+    /// The question's name.
+    pub fn id(&self) -> ApprovalId {
+        self.id
+    }
+
     /// What was agreed to.
     pub fn facts(&self) -> &ApprovalFacts {
         &self.facts

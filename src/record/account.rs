@@ -14,8 +14,8 @@ use super::facts::FactsNote;
 use super::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 use crate::judge::{No, Permit};
 use crate::model::{
-    About, Action, AgentName, Call, CallId, Caller, Code, Decision, Digest, Facts, Finding, Intent, Peer, Task, TaskId,
-    Timestamp, names_credential,
+    About, Action, AgentName, Call, CallId, Caller, Code, Decision, Digest, Facts, Finding, Grant, Intent, Peer, Task,
+    TaskId, Timestamp, names_credential,
 };
 
 type Private = BTreeMap<&'static str, Value>;
@@ -44,9 +44,24 @@ pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record
     Record { at, call: Some(call.id), task: Some(call.task.id), event, private }
 }
 
+/// What is private of what somebody is asked about.
+pub struct Told(Private);
+
+/// That of a call.
+pub fn told(call: &Call) -> Told {
+    Told(tell_call(call))
+}
+
+/// That of an amendment: who asks, and the lines that its task's grant is to have more.
+pub fn told_of_grant(caller: &Caller, lines: &[Grant]) -> Told {
+    let mut private = Private::from([("grant", json!(lines))]);
+    tell_caller(caller, &mut private);
+    Told(private)
+}
+
 /// A call waits for somebody to agree.
-pub fn asked(about: &About, call: &Call, policies: Digest) -> Record {
-    let mut private = tell_call(call);
+pub fn asked(about: &About, told: Told, policies: Digest) -> Record {
+    let Told(mut private) = told;
     let facts = tell_facts(&about.facts, &mut private);
     let event = Event::Asked(Box::new(Asked {
         approval: about.id,

@@ -87,7 +87,7 @@ pub struct Amended {
     pub agent: String,
     /// Which grant of the task this is; the one it was opened with is 1.
     pub version: u32,
-    /// Who decided it: `opener`, `policy`, or a reviewer's name.
+    /// Who decided it: `opener`, `policy`, or the approval that somebody gave.
     pub by: String,
     /// The rules that allowed it, where it was judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,15 +6,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use super::reply;
-use crate::mediate::{Mediator, More, Refusal, Whose};
+use crate::mediate::{Asks, Mediator, More, Refusal, Whose};
 use crate::model::{
-    AgentName, Caller, Clock, Code, Digest, Effect, Evidence, Grant, OpenedBy, Task, TaskId, Timestamp,
+    AgentName, ApprovalId, Caller, Clock, Code, Digest, Effect, Evidence, Grant, OpenedBy, Task, TaskId, Timestamp,
 };
 use crate::record::{self, Known, Unavailable};
 
@@ -93,7 +93,7 @@ impl TaskDoor {
         let path = request.uri().path().strip_prefix(PATH).unwrap_or_default().trim_start_matches('/');
         let answered = match (request.method(), path, path.strip_suffix("/amendments")) {
             (&Method::POST, "", _) => self.open(&evidence, request.body()).await,
-            (&Method::POST, _, Some(id)) => self.amend(&evidence, id, request.body()).await,
+            (&Method::POST, _, Some(id)) => self.amend(&evidence, id, &request).await,
             (&Method::DELETE, id, None) => self.end(&evidence, id).await,
             _ => Err(Refusal::Door(
                 Code::MethodUnknown,
@@ -141,10 +141,15 @@ impl TaskDoor {
         Ok(answer)
     }
 
-    async fn amend(&mut self, evidence: &Evidence, id: &str, body: &[u8]) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn amend(
+        &mut self,
+        evidence: &Evidence,
+        id: &str,
+        request: &Request<Bytes>,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
         let now = self.clock.now();
-        let amending: Amending =
-            serde_json::from_slice(body).map_err(|error| unclear(format!("the amendment cannot be read: {error}")))?;
+        let amending: Amending = serde_json::from_slice(request.body())
+            .map_err(|error| unclear(format!("the amendment cannot be read: {error}")))?;
         let (task, opener) = self.own(evidence, id, now)?;
         let Amending { actions, values } = amending;
         if actions.is_empty() && values.is_empty() {
@@ -162,7 +167,8 @@ impl TaskDoor {
             }
             OpenedBy::Agent | OpenedBy::Nobody => More { lines, values: Vec::new() },
         };
-        let whose = opener.caller.as_ref().map_or(Whose::Opener, Whose::Agent);
+        let asks = Asks { call: self.known.id(), approval: approval(request.headers())? };
+        let whose = opener.caller.as_ref().map_or(Whose::Opener, |caller| Whose::Agent(caller, asks));
         let task = self.mediator.amend(task.id, more, whose).await?;
         Ok(reply::json(200, &AmendedTask { task: task.id, version: task.version, actions: &task.grant }))
     }
@@ -357,4 +363,18 @@ fn digests(values: &[String]) -> Vec<Digest> {
 
 fn unclear(why: String) -> Refusal {
     Refusal::Door(Code::RequestUnclear, why)
+}
+
+/// What an agent says somebody has agreed to.
+fn approval(headers: &HeaderMap) -> Result<Option<ApprovalId>, Refusal> {
+    let mut named = headers.get_all("agent-approval").iter();
+    let (Some(value), None) = (named.next(), named.next()) else {
+        return if headers.contains_key("agent-approval") {
+            Err(unclear("send `Agent-Approval` once".to_owned()))
+        } else {
+            Ok(None)
+        };
+    };
+    let id = value.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Some).ok_or_else(|| unclear("`agent-approval` is no approval id".to_owned()))
 }

@@ -64,7 +64,7 @@ fn question(answer: &Answer) -> String {
 }
 
 /// What the reviewers' door says to one of them.
-async fn tell(sidecar: &Sidecar, token: &str, request: &str, body: &str) -> (u16, Value) {
+pub async fn tell(sidecar: &Sidecar, token: &str, request: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(sidecar.admin).await.unwrap();
     let text = format!(
         "{request} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\

@@ -184,9 +184,9 @@ async fn an_agent_that_hangs_up_leaves_no_place_taken_in_its_task_nor_above() {
     for round in 0..24 {
         // In the middle of whatever it is: with the tool holding its answer back, and without.
         if round % 2 == 0 {
-            sidecar.tool.before_head.close()
+            sidecar.tool.before_head.close();
         } else {
-            sidecar.tool.before_head.release()
+            sidecar.tool.before_head.release();
         }
         let stream = sidecar.begin(&within(READ, text(&below, "token"))).await;
         tokio::time::sleep(Duration::from_millis(round % 7)).await;

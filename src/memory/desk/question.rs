@@ -93,12 +93,12 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn new(about: Arc<About>, kept: Kept) -> Self {
+    pub(super) fn new(about: Arc<About>) -> Self {
         let open = about.rules.keys().cloned().collect();
         Self {
             about,
             state: State::Waiting(BTreeMap::new()),
-            kept: Some(Box::new(kept)),
+            kept: None,
             posted: false,
             told: watch::Sender::new(Stands::Waiting { open }),
         }
@@ -235,6 +235,13 @@ impl Reviewing<'_> {
     }
 }
 
+/// Digest over parts, each behind its length: no two lists of parts come to the same bytes.
+pub fn bound(parts: &[&[u8]]) -> Digest {
+    let bytes: Vec<u8> =
+        parts.iter().flat_map(|part| [&(part.len() as u64).to_be_bytes()[..], part].concat()).collect();
+    Digest::of(&bytes)
+}
+
 /// Digest of all that an answer to a call is bound to: who asks, where it goes, and every byte of it that matters there.
 /// Nothing, if its body was not read.
 pub fn bound_of(call: &Call) -> Option<Digest> {
@@ -256,8 +263,5 @@ pub fn bound_of(call: &Call) -> Option<Digest> {
         .collect();
     headers.sort_unstable();
     parts.extend(headers.into_iter().flat_map(|(name, value)| [name.into(), value.into()]));
-    // Each part behind its length: no two calls come to the same bytes.
-    let bytes: Vec<u8> =
-        parts.into_iter().flat_map(|part| [(part.len() as u64).to_be_bytes().to_vec(), part].concat()).collect();
-    Some(Digest::of(&bytes))
+    Some(bound(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>()))
 }

@@ -7,6 +7,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::{ALL, READ, WRITE, ask, child, recorded, sidecar, text, within};
+use crate::suite::approvals::tell;
 use crate::suite::common::invariants;
 use crate::suite::common::sidecar::{Sidecar, all};
 
@@ -110,8 +111,36 @@ async fn an_amendment_that_is_asked_about_waits_for_somebody() {
     let task = sidecar.open_task("{}").await;
     let asked = amend(&sidecar, false, &task, &write("octo/hello")).await;
     assert_eq!((asked.status, &asked.json()["code"]), (428, &json!("needs_approval")), "{asked:?}");
+    let id = asked.json()["approval"]["id"].as_str().unwrap().to_owned();
+    let same = amend(&sidecar, false, &task, &write("octo/hello")).await;
+    assert_eq!(same.json()["approval"]["id"], json!(id), "the same lines ask the same question");
+    let again = async |resource: &str| {
+        let body = write(resource).to_string();
+        let request = format!(
+            "POST /-/tasks/{}/amendments HTTP/1.1\r\nhost: HOST\r\nagent-approval: {id}\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{body}",
+            text(&task, "task"),
+            body.len()
+        );
+        sidecar.send(&request).await
+    };
+    assert_eq!(again("octo/hello").await.status, 428, "nobody has answered yet");
     assert!(recorded(&sidecar, text(&task, "task"), "amended").is_empty());
-    sidecar.stop().await;
+    let approve = format!("POST /v1/approvals/{id}/approve");
+    assert_eq!(tell(&sidecar, "a-token-of-whoever-is-asked-in-tests", &approve, "{}").await.0, 200);
+    assert!(recorded(&sidecar, text(&task, "task"), "amended").is_empty(), "an answer widens nothing");
+    assert_eq!(again("octo/other").await.code(), (403, "denied".to_owned()), "nor is it for other lines");
+    assert_eq!(sidecar.send(&within(WRITE, text(&task, "token"))).await.status, 422);
+    let resume = format!(
+        "POST /-/approvals/{id}/resume HTTP/1.1\r\nhost: HOST\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+    assert_eq!(sidecar.send(&resume).await.status, 403, "nothing is kept that could be resumed");
+    assert_eq!(again("octo/hello").await.status, 200);
+    assert_eq!(again("octo/hello").await.code(), (403, "denied".to_owned()), "once");
+    assert_eq!(sidecar.send(&within(WRITE, text(&task, "token"))).await.status, 200);
+    let amended = recorded(&sidecar, text(&task, "task"), "amended");
+    assert_eq!((amended.len(), &amended[0].entry["by"]), (1, &json!(id)));
+    invariants::hold(&mut sidecar).await;
 }
 
 #[tokio::test]
