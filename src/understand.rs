@@ -107,8 +107,8 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
     let intent = said_or_granted(&head.headers, &task, &action)?;
     Ok(Call {
         id: incoming.id,
-        parent: named(&head.headers, "agent-parent-call", "call")?,
-        approval: named(&head.headers, "agent-approval", "approval")?,
+        parent: named(&head.headers, "Agent-Parent-Call", "call")?,
+        approval: named(&head.headers, "Agent-Approval", "approval")?,
         task,
         caller,
         intent,

@@ -72,6 +72,8 @@ fn put_number(facts: &mut Facts, path: &str, number: i64) -> Result<(), String> 
         "chain.calls" => (&mut facts.chain.calls, 0..=i64::MAX),
         "chain.repeats" => (&mut facts.chain.repeats, 0..=i64::MAX),
         "chain.concurrent" => (&mut facts.chain.concurrent, 0..=i64::MAX),
+        "chain.fan_out" => (&mut facts.chain.fan_out, 0..=i64::MAX),
+        "chain.privilege_s" => (&mut facts.chain.privilege_s, 0..=i64::MAX),
         "time.hour" => (&mut facts.time.hour, 0..=23),
         "time.weekday" => (&mut facts.time.weekday, 1..=7),
         _ => return Err("cannot be set".to_owned()),

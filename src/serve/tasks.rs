@@ -376,5 +376,5 @@ fn approval(headers: &HeaderMap) -> Result<Option<ApprovalId>, Refusal> {
         };
     };
     let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    id.map(Some).ok_or_else(|| unclear("`agent-approval` is no approval id".to_owned()))
+    id.map(Some).ok_or_else(|| unclear("`Agent-Approval` is no approval id".to_owned()))
 }

@@ -114,12 +114,14 @@ async fn no_header_speaks_for_the_sidecar() {
         "X_Agent_Id: admin",
         "agent: admin",
         "agent-name: admin",
-        "agent-approval: 01890000-0000-7000-8000-000000000000",
         "mcp-init-host: evil.test",
         "x-authenticated-user: admin",
         "x-remote-user: admin",
         "content_length: 9",
     ];
+    let made_up = ["agent-approval: 01890000-0000-7000-8000-000000000000"];
+    let refused = bench.ask(request("GET /tracker/a", &made_up, "")).await;
+    assert_eq!(refused.code(), (403, "denied".to_owned()), "nobody gave it");
     let answer = bench.ask(request("GET /tracker/a", &inner, "")).await;
     assert_eq!((plain.status, answer.status), (200, 200), "{answer:?}");
     assert!(!answer.head.contains("01890000-0000"), "{answer:?}");

@@ -125,3 +125,40 @@ async fn broken_glass_is_a_fact_for_some_minutes_with_a_name_and_a_reason() {
     assert_eq!((&glass["broken"][0]["reviewed"], glass["broken"].as_array().unwrap().len()), (&true.into(), 1));
     invariants::hold(&mut sidecar).await;
 }
+
+#[tokio::test]
+async fn whoever_is_asked_is_told_so_without_what_only_a_reviewer_may_see() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let told = tokio::spawn(async move {
+        let mut notices = Vec::new();
+        // The first one fails: it is tried again.
+        for status in ["503 Service Unavailable", "204 No Content"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = vec![0; 8_192];
+            let mut length = 0;
+            while !String::from_utf8_lossy(&bytes[..length]).contains("\"who\"") {
+                length += stream.read(&mut bytes[length..]).await.unwrap();
+            }
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            notices.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+        }
+        notices
+    });
+    let mut wanted = asking(ASKS, "[approvals]\nnotify = { webhook = { file = \"hook.url\" } }\n");
+    wanted.files.push(("hook.url", format!("http://{address}/hooks/key-of-the-hook")));
+    let mut sidecar = Sidecar::start(wanted, Seams::default()).await;
+    let id = question(&sidecar.send(&write("a private matter", "")).await);
+    let notices = tokio::time::timeout(Duration::from_secs(20), told).await.expect("a notice").unwrap();
+    for notice in &notices {
+        assert!(notice.starts_with("POST /hooks/key-of-the-hook HTTP/1.1\r\n"), "{notice}");
+        let (_, body) = notice.split_once("\r\n\r\n").unwrap();
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["id"], &body["agent"]), (&Value::from(id.as_str()), &Value::from("helper")));
+        assert_eq!((&body["who"], &body["effect"]), (&serde_json::json!(["security"]), &Value::from("write")));
+        assert!(!notice.contains("private") && !notice.contains("octo/hello"), "{notice}");
+    }
+    assert!(!String::from_utf8_lossy(&sidecar.logged.bytes()).contains("key-of-the-hook"), "its address is a secret");
+    invariants::hold(&mut sidecar).await;
+}

@@ -336,9 +336,9 @@ pub fn lay_out(folder: &Path, tool: &str, wanted: &Wanted) -> String {
          [lineage]\ndeadline = \"500ms\"\n\
          [agents.helper]\n{identify}\n\
          open_tasks = [{{ token = {{ file = \"framework.token\" }} }}]\ntools = [\"tracker\"]\n{agent}\n\
+         [reviewers.asked]\ntoken = {{ file = \"asked.token\" }}\nmay = [\"approve\"]\nroles = [\"ana\", \"lead\"]\n\
          [tools.tracker]\nupstream = \"{tool}\"\ncatalog = \"tracker.toml\"\nissuer = \"{issuer}\"\n\
          {networks}\n{lines}\n\
-         [reviewers.asked]\ntoken = {{ file = \"asked.token\" }}\nmay = [\"approve\"]\nroles = [\"ana\", \"lead\"]\n\
          [issuers.vault]\nkind = \"none\"\n[issuers.calls]\nkind = \"jwt\"\n{more}\n"
     );
     std::fs::write(folder.join("countersign.toml"), &text).unwrap();
