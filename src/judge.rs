@@ -28,7 +28,7 @@ pub use self::counterfactual::{Counterfactuals, Step, counterfactuals};
 pub use self::index::{AgentShape, Policies, Question};
 pub use self::policy::{PolicyError, Rule, Source, longest_ttl};
 pub use self::schema::{AMEND, ActionShape, schema};
-pub use self::settle::{Settled, speaker};
+pub use self::settle::{Settled, TOO_OFTEN, speaker, too_often};
 pub use self::subset::Outcome;
 pub use self::suggest::{Observed, suggest};
 pub use self::weigh::{Held, Weighed};

@@ -45,7 +45,7 @@ pub use reviewer::{May, Reviewer, Reviewers};
 pub use scope::Scope;
 pub use secret::Secret;
 pub use tally::{Passed, Tally};
-pub use task::{Grant, Label, OpenedBy, Task};
+pub use task::{AMEND, Grant, Label, OpenedBy, Task};
 pub use time::{Clock, Timestamp};
 pub use told::Told;
 pub use tool::{Network, Tool};

@@ -78,6 +78,7 @@ impl Recalled {
     pub fn judge(&self, policies: &Policies, mode: Option<Mode>) -> Settled {
         let mut facts = self.facts.clone();
         policies.keep_agreed(&mut facts);
-        policies.settle(&self.question(), &facts, mode.unwrap_or_else(|| policies.mode(&self.agent)))
+        let mode = mode.unwrap_or_else(|| policies.mode(&self.agent));
+        policies.settle(&self.question(), &facts, mode).as_asked(&facts)
     }
 }

@@ -5,11 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::vocabulary;
+pub use crate::model::AMEND;
 use crate::model::Effect;
-
-/// The action of asking that a task's grant have a line more. It is in no group, and a `permit` that names no action does
-/// not permit it.
-pub const AMEND: &str = "task:amend";
 
 /// What is asked, as the `args` of [`AMEND`].
 const AMEND_ARGS: &str = "\"action\": String, \"effect\": String, \"max\"?: Long";

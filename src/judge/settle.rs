@@ -6,6 +6,15 @@ use std::time::Duration;
 use super::{Outcome, Policies, Question, longest_ttl};
 use crate::model::{Code, Decision, Facts, Finding, Mode, Told, Would};
 
+/// The limit on questions, as facts and records name it.
+pub const TOO_OFTEN: &str = "approvals.max_per_hour";
+
+/// The finding where rules ask and nobody is asked any more.
+pub fn too_often() -> Finding {
+    let reason = "the people who would be asked were asked often enough";
+    Finding::new(format!("config:{TOO_OFTEN}"), Code::LimitReached, Some(reason))
+}
+
 /// A verdict before it is bound to a call: all of it that can be reached again from a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settled {
@@ -35,6 +44,15 @@ impl Settled {
             ttl_ms: allowed.then(|| u64::try_from(self.ttl.as_millis()).ok()).flatten(),
             would: self.would.clone(),
         }
+    }
+
+    /// What becomes of a question where the facts say that people were asked often enough.
+    pub fn as_asked(self, facts: &Facts) -> Self {
+        if self.decision() != Decision::Ask || !facts.limits.contains_key(TOO_OFTEN) {
+            return self;
+        }
+        let finding = too_often();
+        Self { rules: Arc::new([finding.rule.clone()]), findings: Arc::new([finding]), ..self }
     }
 
     /// What the rules alone say, whatever the mode.

@@ -8,13 +8,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
 use super::{Answer, Hangup, Mediator, Refusal, Refused, Rulebook};
-use crate::judge::{No, Pending, Verdict, judge};
+use crate::judge::{No, Pending, TOO_OFTEN, Verdict, judge, too_often};
 use crate::memory::{Agreed, Asked, DeskRule, Kept, NotAgreed, Stands, bound_of};
 use crate::model::{About, ApprovalId, Asking, Call, Code, Exceeded, Finding, Peer, Timestamp};
 use crate::record::{self, Known, Recorded};
-
-/// The limit on questions, as facts and records name it.
-const TOO_OFTEN: &str = "approvals.max_per_hour";
 
 /// What an agent is told whose call waits for an answer.
 #[derive(Debug)]
@@ -173,11 +170,6 @@ impl Mediator {
 /// The first of the rules that ask, and its reason; nothing if it is opaque.
 fn shown(findings: &[Finding]) -> Option<(String, Option<String>)> {
     findings.first().and_then(Finding::shown).map(|(rule, why)| (rule.to_owned(), why.map(str::to_owned)))
-}
-
-fn too_often() -> Finding {
-    let reason = "the people who would be asked were asked often enough";
-    Finding::new(format!("config:{TOO_OFTEN}"), Code::LimitReached, Some(reason))
 }
 
 /// What the rules among these ask.

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, AgentName, Digest, TaskId, Timestamp};
 
+/// The action of asking that a task's grant have a line more. It is in no group, and a `permit` that names no action does
+/// not permit it.
+pub const AMEND: &str = "task:amend";
+
 /// A task as it was opened and amended. What happens in it is remembered apart (`memory`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Task {

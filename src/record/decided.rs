@@ -6,7 +6,7 @@ use super::StoreError;
 use super::event::{Loaded, Permitted, Refused, Repeated};
 use super::people::Asked;
 use super::query::{Reader, Stored};
-use crate::model::{CallId, Decision, Digest, Facts, Timestamp, Told};
+use crate::model::{AMEND, CallId, Decision, Digest, Facts, Timestamp, Told};
 
 /// Records that are read at a time.
 const PAGE: usize = 512;
@@ -50,6 +50,8 @@ pub enum Lost {
     NotJudged,
     /// It was counted with refusals like it, and its facts were not kept.
     Counted,
+    /// It is a question about a task's grant, of several lines perhaps, and not about a call.
+    Amendment,
     /// Its private fields were erased.
     Erased,
     /// Its facts were cut from the record, which was too long, or are of a version that this one does not know.
@@ -62,6 +64,7 @@ impl Lost {
         match self {
             Self::NotJudged => "refused before any rule was asked",
             Self::Counted => "counted with refusals like them, without facts of their own",
+            Self::Amendment => "about a task's grant and not about a call",
             Self::Erased => "their private fields were erased",
             Self::Unread => "their facts are not there in a form this version knows",
         }
@@ -114,7 +117,8 @@ fn decided(record: &Stored) -> Option<Decided> {
             let code = Some(crate::model::Code::NeedsApproval.name().to_owned());
             let rules = it.rules.into_keys().collect();
             let told = Told { decision: Decision::Ask, code, rules, ttl_ms: None, would: None };
-            (Some(it.agent), Some(it.action), told, Ok(it.policies), 1)
+            let policies = if it.action == AMEND { Err(Lost::Amendment) } else { Ok(it.policies) };
+            (Some(it.agent), Some(it.action), told, policies, 1)
         }
         "refused" => {
             let it: Refused = serde_json::from_value(entry()).ok()?;

@@ -7,11 +7,14 @@
 //! 5. The process lives, nothing in it panicked, and its file descriptors are given back.
 //! 6. Every credential that was minted has ended, has expired, or is known to be open.
 //! 7. A refusal is problem+json with the members that the task's labels allow, and no others.
+//! 8. What judged each call says the same of it once more, by the texts and facts that the lineage keeps.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use countersign::app::{History, Recalled};
+use countersign::model::Timestamp;
 use countersign::record::{Checkpoint, Filter, Reader, Stored, Story, verify};
 use serde_json::Value;
 
@@ -22,6 +25,17 @@ use super::wire::{Answer, Kind, Message};
 /// Every call there is.
 pub fn stories(reader: &Reader) -> Vec<Story> {
     reader.calls(&Filter { limit: 100_000, ..Filter::default() }).unwrap()
+}
+
+/// Judges every call again by what judged it.
+fn assert_verdicts_come_out_the_same(reader: &Reader) {
+    let mut history = History::of(reader).unwrap();
+    for decided in reader.decided(Timestamp::from_millis(0)).unwrap() {
+        let Ok(basis) = &decided.basis else { continue };
+        let policies = history.policies(basis.policies).unwrap();
+        let again = Recalled::of(&decided, basis, policies).unwrap().judge(policies, None).told();
+        assert!(again.agrees(&decided.told), "{decided:#?} came out as {again:#?}");
+    }
 }
 
 /// Stops the sidecar and looks at everything it left behind.
@@ -38,6 +52,7 @@ pub async fn hold(sidecar: &mut Sidecar) {
     sidecar.stop().await;
     assert_descriptors_are_given_back(sidecar.descriptors).await;
     let reader = sidecar.reader();
+    assert_verdicts_come_out_the_same(&reader);
     let stories = stories(&reader);
     assert_each_has_its_records(&stories);
     assert_nobody_was_called_unpermitted(sidecar, &stories);
