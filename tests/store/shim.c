@@ -247,14 +247,21 @@ int ftruncate64(int fd, off_t length) {
 }
 int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
 
+/* The last name of a file is gone: whatever gets its inode next is another file. */
+static void forget(const struct stat *gone) {
+    for (int32_t i = 0; gone->st_nlink == 1 && i < known; i++)
+        if (inodes[i].inode == gone->st_ino && inodes[i].device == gone->st_dev) inodes[i].inode = 0;
+}
+
 int unlink(const char *path) {
     if (!watched(path)) return real_unlink(path);
     pthread_mutex_lock(&lock);
-    struct stat stat_before;
-    int64_t freed = stat(path, &stat_before) ? 0 : stat_before.st_size;
+    struct stat gone = {0};
+    stat(path, &gone);
     int result = real_unlink(path);
     if (!result) {
-        if (control[SPACE] >= 0) control[SPACE] += freed;
+        forget(&gone);
+        if (control[SPACE] >= 0) control[SPACE] += gone.st_size;
         tell('u', 0, 0, path, strlen(path));
     }
     pthread_mutex_unlock(&lock);
@@ -266,8 +273,13 @@ int rename(const char *from, const char *to) {
     char both[8192];
     int length = snprintf(both, sizeof both, "%s\n%s", from, to);
     pthread_mutex_lock(&lock);
+    struct stat gone = {0};
+    stat(to, &gone);
     int result = real_rename(from, to);
-    if (!result) tell('r', 0, 0, both, length);
+    if (!result) {
+        forget(&gone);
+        tell('r', 0, 0, both, length);
+    }
     pthread_mutex_unlock(&lock);
     return result;
 }
