@@ -8,6 +8,7 @@ mod door;
 pub mod lineage;
 pub mod policy;
 mod serve;
+mod task;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Test policies, judge recorded calls again, ask why, and draft.
     Policy(policy::PolicyArguments),
+    /// See which tasks there are and what they may still do, and end them.
+    Task(task::TaskArguments),
     /// See which agents there are, stop them, let them go on.
     Agents(agents::AgentsArguments),
     /// See which calls wait for somebody to agree, and answer.
@@ -122,6 +125,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Demo(demo) => demo::run(&demo),
         Command::Check(check) => check::run(&check, &config, output),
         Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
+        Command::Task(agents) => task::run(&agents, &config, output),
         Command::Agents(agents) => agents::run(&agents, &config, output),
         Command::Approvals(approvals) => approvals::run(&approvals, &config, output),
         Command::Credentials(credentials) => agents::credentials(&credentials, &config, output),

@@ -7,6 +7,7 @@ mod limits;
 mod live;
 mod recall;
 mod room;
+mod shown;
 mod standing;
 mod tasks;
 mod under_way;
@@ -26,6 +27,7 @@ use self::live::Snapshot;
 pub use self::recall::{Lost, PastCall, PastTask};
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
+pub use self::shown::{ShownLine, ShownTask};
 pub use self::standing::Look;
 use self::standing::Standing;
 use self::tasks::{Claim, Tasks};
@@ -163,6 +165,16 @@ impl Memory {
     /// The task of this id, if it is not over.
     pub fn find(&self, id: TaskId, now: Timestamp) -> Option<Arc<Task>> {
         self.tasks.find(id, now)
+    }
+
+    /// The tasks that are not over, as reviewers see them, the latest first: of an agent, if one is named.
+    pub fn tasks(&self, agent: Option<&str>, now: Timestamp) -> Vec<ShownTask> {
+        self.tasks.shown(agent, now)
+    }
+
+    /// One of them.
+    pub fn shown(&self, id: TaskId, now: Timestamp) -> Option<ShownTask> {
+        self.tasks.show(id, now)
     }
 
     /// The task that this token names, whoever's it is.

@@ -59,6 +59,7 @@ mod store {
     mod killed;
     mod lines;
     mod lists;
+    mod media;
     mod power;
     mod proofs;
     mod rotation;

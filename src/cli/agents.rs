@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &AgentsArguments, config: &Path, output: Output) ->
     })
 }
 
-fn named(agent: &str) -> Result<(), Failure> {
+pub(super) fn named(agent: &str) -> Result<(), Failure> {
     let fine = agent.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if fine { Ok(()) } else { Err(Failure::Usage(format!("`{agent}` is no agent's name"))) }
 }
@@ -155,7 +155,7 @@ pub(super) fn credentials(arguments: &CredentialsArguments, config: &Path, outpu
     })
 }
 
-fn list(
+pub(super) fn list(
     door: &AdminDoor,
     (path, name): (&str, &str),
     output: Output,

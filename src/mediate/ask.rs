@@ -72,24 +72,19 @@ impl Mediator {
     }
 
     /// Asks about an amendment of a task. It is sent again with the answer: nothing is kept.
-    pub(super) async fn ask_about_grant(
-        &self,
-        about: About,
-        told: record::Told,
-        findings: &[Finding],
-    ) -> Result<Refusal, Refusal> {
+    pub(super) async fn ask_about_grant(&self, about: About, told: record::Told, findings: &[Finding]) -> Refusal {
         let rulebook = self.rulebook.now();
         let record = record::asked(&about, told, rulebook.policies.version());
         let (about, recorded) = match self.memory.desk().ask(about, rulebook.bounds.desk().per_hour) {
-            Asked::TooOften(_) => return Ok(Refusal::NotAmended(Arc::from([too_often()]))),
+            Asked::TooOften(_) => return Refusal::NotAmended(Arc::from([too_often()])),
             Asked::Same(about) => (about, false),
-            Asked::New(about) => {
-                self.put(&about, record, None).await?;
-                (about, true)
-            }
+            Asked::New(about) => match self.put(&about, record, None).await {
+                Ok(_) => (about, true),
+                Err(why) => return why,
+            },
         };
         let (id, expires_at) = (about.id, about.expires_at);
-        Ok(Refusal::Asked(Box::new(Question { id, expires_at, no: None, recorded, shown: shown(findings) })))
+        Refusal::Asked(Box::new(Question { id, expires_at, no: None, recorded, shown: shown(findings) }))
     }
 
     /// No record, no question.

@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) over: bool,
     pub(super) calls: u64,
     claimed: u64,
-    under_way: u64,
+    pub(super) under_way: u64,
     /// Calls of an earlier run of which nobody knows any more what they were: each may have been any.
     pub(super) forgotten: u64,
     repeats: HashMap<u64, Repeats>,

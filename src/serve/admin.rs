@@ -3,6 +3,7 @@
 mod agents;
 mod approvals;
 mod reviewer;
+mod tasks;
 mod tree;
 
 use std::sync::Arc;
@@ -71,6 +72,9 @@ impl Admin {
             .route("/v1/agents/{agent}/release", post(agents::release))
             .route("/v1/credentials", get(agents::credentials))
             .route("/v1/credentials/{id}/revoke", post(agents::revoke))
+            .route("/v1/tasks", get(tasks::list))
+            .route("/v1/tasks/{id}", get(tasks::show))
+            .route("/v1/tasks/{id}/end", post(tasks::end))
             .route("/v1/calls", get(calls))
             .route("/v1/calls/{id}", get(call))
             .route("/v1/calls/{id}/proof", get(tree::proof))

@@ -304,3 +304,43 @@ async fn an_agent_is_stopped_and_released_by_a_command() {
     sidecar.admin = door;
     invariants::hold(&mut sidecar).await;
 }
+
+#[tokio::test]
+async fn a_task_is_seen_and_ended_by_a_command() {
+    let mut sidecar = sidecar().await;
+    let goal = "{\"goal\":\"answer \\u001b[31mseven\",\"on_behalf_of\":\"ana\",\
+                \"actions\":[{\"action\":\"tracker/issues.get\",\"resource\":\"octo/hello\",\"max\":2}]}";
+    let opened = sidecar.open_task(goal).await;
+    let (id, token) = (opened["task"].as_str().unwrap(), opened["token"].as_str().unwrap());
+    sidecar.tool.in_body.close();
+    let within = READ.replace("connection", &format!("agent-task: {token}\r\nconnection"));
+    let _call = sidecar.begin(&within).await;
+    sidecar.tool.in_body.reached(1).await;
+    let is =
+        |told: (i32, String), code: i32, words: &str| assert!(told.0 == code && told.1.contains(words), "{told:?}");
+    is(countersign(&sidecar, "task list", "nobodys-token-of-some-length").await, 3, "token");
+    is(countersign(&sidecar, "task list", EVA).await, 0, &format!("{id}  helper  framework  "));
+    is(countersign(&sidecar, "task list --agent other", EVA).await, 0, "");
+    assert_eq!(countersign(&sidecar, "task list --agent other", EVA).await.1, "");
+    let shown = countersign(&sidecar, &format!("task show {id}"), EVA).await;
+    for words in ["for: ana", "may: tracker/issues.get on octo/hello, 1 of 2", "calls: 1, 1 under way", "untrusted"] {
+        is(shown.clone(), 0, words);
+    }
+    assert!(!shown.1.contains('\u{1b}'), "{shown:?}");
+    is(countersign(&sidecar, &format!("task end {id}"), EVA).await, 3, "`may` does not list `quarantine`");
+    is(countersign(&sidecar, &format!("task end {id}"), KIM).await, 0, "is over");
+    let cut = sidecar.wait_for("ended", 1).await;
+    assert_eq!(cut[0].first("ended").unwrap().entry["ending"], "revoked");
+    sidecar.tool.in_body.release();
+    assert_eq!(sidecar.records("closed")[0].entry["by"], "reviewer:kim");
+    assert_eq!(sidecar.send(&within).await.code(), (409, "task_over".to_owned()));
+    is(countersign(&sidecar, &format!("task show {id}"), EVA).await, 2, "there is no such task, or it is over");
+    // What an agent does outside of any task goes on until the agent is stopped.
+    assert_eq!(sidecar.send(READ).await.status, 200);
+    let implicit = countersign(&sidecar, "task list --output jsonl", EVA).await.1;
+    let implicit: serde_json::Value = serde_json::from_str(&implicit).unwrap();
+    assert_eq!(implicit["opened_by"], "nobody");
+    let end = format!("task end {}", implicit["task"].as_str().unwrap());
+    is(countersign(&sidecar, &end, KIM).await, 2, "quarantine the agent");
+    invariants::hold(&mut sidecar).await;
+}
