@@ -17,7 +17,7 @@ class Catalog:
         return self.actions[tool]["effect"] == "read"
 
     def guards(self, tool):
-        """Whether a call of this tool can carry something out, or change something: what an attacker is after."""
+        """Whether a call of this tool can change something, or carry something out: what an attacker is after."""
         aims = {"destination", "object"}
         return not self.reads(tool) or any(sink["kind"] in aims for sink in self.actions[tool].get("sinks", []))
 
@@ -36,11 +36,11 @@ class Catalog:
 
 
 def grant(suite, catalog, prompt, calls):
-    """What the user's words allow: the actions that the task takes, how often, and on what, where they say so."""
+    """What the user's words allow: what the task changes, and where it reaches out; how often, and on what, where they say so."""
     lines = collections.Counter()
     for call in calls:
         tool = call["tool"]
-        if catalog.reads(tool):
+        if not catalog.guards(tool):
             continue
         resource = None if catalog.fixed(tool) else catalog.resource(tool, call["args"])
         lines[tool, resource if resource and says(prompt, resource) else None] += 1
@@ -60,7 +60,9 @@ class Session:
     def __init__(self, stage, suite, name, row, actions):
         self.stage, self.suite, self.name, self.row = stage, suite, name, row
         self.events, self.amendments = [], 0
-        self.task = stage.sidecar.open_task(suite, row["text"].strip(), actions, [row["text"].strip()])
+        prompt = row["text"].strip()
+        named = [line["resource"] for line in actions if "resource" in line]
+        self.task = stage.sidecar.open_task(suite, prompt, actions, [prompt, *named])
 
     def play(self, steps, agree):
         """Makes the steps' calls in order. `agree(whose)` says whether the person agrees to a call of theirs."""

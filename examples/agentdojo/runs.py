@@ -8,12 +8,12 @@ from score import Runs
 
 
 def plan(row, catalog):
-    """The plan's changes, as lines of a grant: each mention is one call."""
+    """What the plan changes, and where it reaches out, as lines of a grant: each mention is one call."""
     lines = collections.Counter()
     for entry in row.get("plan") or []:
         entry = {"action": entry} if isinstance(entry, str) else entry
         tool = (entry.get("action") or entry.get("tool") or entry.get("name")).rpartition("/")[2]
-        if tool in catalog.actions and not catalog.reads(tool):
+        if tool in catalog.actions and catalog.guards(tool):
             lines[tool, entry.get("resource")] += int(entry.get("max") or 1)
     return [
         {"action": f"{row['suite']}/{tool}", "max": count} | ({"resource": resource} if resource else {})

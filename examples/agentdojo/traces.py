@@ -66,7 +66,7 @@ def answer(text):
         return text
     if re.match(r"- \S|[a-z_]+:(\s|$)", stripped):
         try:
-            return yaml.load(stripped, Plain)
+            return told_apart(yaml.load(stripped, Plain))
         except yaml.YAMLError:
             return text
     names = re.match(r"((?:Hotel|Restaurant|Car Rental)[\w ]*): (.+)", stripped, re.S)
@@ -76,9 +76,14 @@ def answer(text):
 
 
 def told_apart(value):
-    """A rating and the reviews under it are two fields."""
+    """A rating and the reviews under it are two fields, and whom a file is shared with is a list, as a drive's API has it."""
+    if isinstance(value, list):
+        return [told_apart(inner) for inner in value]
     if isinstance(value, dict):
-        return {key: told_apart(inner) for key, inner in value.items()}
+        told = {key: told_apart(inner) for key, inner in value.items()}
+        if isinstance(shared := told.get("shared_with"), dict):
+            told["shared_with"] = [{"email": email, "permission": permission} for email, permission in shared.items()]
+        return told
     parts = re.fullmatch(r"Rating: ([\d.]+)\nReviews: (.*)", value, re.S) if isinstance(value, str) else None
     return {"rating": float(parts[1]), "reviews": parts[2].split("\n")} if parts else value
 
