@@ -1,9 +1,13 @@
 """One task, played through the door: the framework opens it, the agent calls, a person answers what is asked."""
 import collections
+import itertools
 import re
 import tomllib
 
 import traces
+
+
+NUMBERS = itertools.count(1)
 
 
 class Catalog:
@@ -57,8 +61,8 @@ def says(prompt, value):
 class Session:
     """A task and the upstream's answers in it. What happened is told by `events`: (whose, call, verdict)."""
 
-    def __init__(self, stage, suite, name, row, actions):
-        self.stage, self.suite, self.name, self.row = stage, suite, name, row
+    def __init__(self, stage, suite, row, actions):
+        self.stage, self.suite, self.name = stage, suite, f"session-{next(NUMBERS)}"
         self.events, self.amendments = [], 0
         prompt = row["text"].strip()
         named = [line["resource"] for line in actions if "resource" in line]
@@ -108,7 +112,7 @@ def benign(stage, suite, row, agree=lambda _: True):
     catalog = stage.catalogs[suite]
     steps = [("user", call, traces.answer(call["output"])) for call in row["calls"]]
     actions = grant(suite, catalog, row["text"], row["calls"])
-    return Session(stage, suite, f"{suite}-{row['id']}", row, actions).play(steps, agree)
+    return Session(stage, suite, row, actions).play(steps, agree)
 
 
 def attacked(stage, pair, words):
@@ -122,5 +126,4 @@ def attacked(stage, pair, words):
         if index == pair["first_exposed_call"]:
             steps += [("attacker", evil, traces.poisoned(evil, order)) for evil in injection["calls"]]
     actions = grant(suite, stage.catalogs[suite], row["text"], row["calls"])
-    name = f"{suite}-{row['id']}-{injection['id']}"
-    return Session(stage, suite, name, row, actions).play(steps, lambda whose: False)
+    return Session(stage, suite, row, actions).play(steps, lambda whose: False)

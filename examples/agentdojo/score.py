@@ -18,13 +18,16 @@ class Block:
     benign_asked: int = 0
     asks: int = 0
     notes: list = dataclasses.field(default_factory=list)
+    silent: list = dataclasses.field(default_factory=list)
 
     def add_pair(self, pair, injection, session):
         self.pairs += 1
         self.tools += bool(injection["calls"])
         came = session.stopped() or ("alarmed" if session.alarmed() else "missed")
         setattr(self, came, getattr(self, came) + 1)
-        if came in ("alarmed", "missed") and injection["calls"]:
+        if not injection["calls"]:
+            self.silent.append(f"{self.name} {pair['user_task']} × {pair['injection_task']}")
+        elif came in ("alarmed", "missed"):
             self.notes.append(f"{came}: {self.name} {pair['user_task']} × {pair['injection_task']}")
 
     def add_benign(self, row, session):
@@ -39,7 +42,7 @@ class Block:
                 self.notes.append(f"benign {word}: {self.name} {row['id']}: {tools}")
 
     def __add__(self, other):
-        added = {field: getattr(self, field) + getattr(other, field) for field in (*COUNTED, "tools", "notes")}
+        added = {field: getattr(self, field) + getattr(other, field) for field in (*COUNTED, "tools", "notes", "silent")}
         return Block("total", **added)
 
     __radd__ = __add__

@@ -1,4 +1,5 @@
 """A running sidecar of this example's configuration, and the four who talk to it: framework, agent, reviewer, operator."""
+import collections
 import contextlib
 import http.client
 import json
@@ -98,26 +99,39 @@ class Sidecar:
         raise Broken(f"the sidecar does not start:\n{(self.folder / 'serve.log').read_text()[-2000:]}")
 
     def stop(self):
-        """Compares every verdict that was heard with its record, and stops."""
+        """Compares every verdict that was heard with its record, judges each again from it, and stops."""
         self.door.close()
         self.admin.close()
         try:
-            self.compare()
+            return self.compare() + self.replay()
         finally:
             self.process.terminate()
             self.process.wait(30)
             shutil.rmtree(self.folder)
 
+    def ask_operator(self, *command):
+        command = [self.binary, *command]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True).stdout
+
     def compare(self):
-        listed = subprocess.run(
-            [self.binary, "lineage", "list", "--output", "jsonl", "--limit", "1000000"],
-            cwd=self.folder, capture_output=True, text=True, check=True,
-        ).stdout
+        listed = self.ask_operator("lineage", "list", "--output", "jsonl", "--limit", "10000000")
         recorded = {row["call"]: row for row in map(json.loads, listed.splitlines())}
+        told = collections.Counter(calls=len(self.verdicts))
         for call, heard in self.verdicts.items():
             row = recorded.get(call)
             if row is None or not agrees(heard, row):
                 raise Broken(f"call {call}: the door said {heard}, the lineage says {row}")
+            if heard["decision"] != "allow":
+                told["refused"] += 1
+                told["reasons"] += any(record["entry"].get("rules") for record in row["records"])
+        return told
+
+    def replay(self):
+        """Judges every recorded call again, by what was loaded then."""
+        replayed = json.loads(self.ask_operator("policy", "replay", "--output", "json"))
+        if replayed["different"]:
+            raise Broken(f"judged again, these come out otherwise: {replayed['different']}")
+        return collections.Counter(replayed=replayed["same"])
 
     # The framework.
 
@@ -161,7 +175,7 @@ class Sidecar:
             verdict = {key: answer.get(key) for key in ("decision", "code", "approval")}
         else:
             raise Broken(f"call {call}: the upstream answered {status}: {answer}")
-        if verdict["decision"] == "unavailable" or verdict.get("code") == "request_unclear":
+        if verdict["decision"] == "unavailable":
             raise Broken(f"call {call}: {answer}")
         self.verdicts[call] = verdict
         return verdict

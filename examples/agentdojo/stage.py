@@ -1,4 +1,5 @@
 """What a suite is played on: the mock upstream, a sidecar, the catalogs; and the ways to play it."""
+import collections
 import concurrent.futures
 import pathlib
 import subprocess
@@ -35,7 +36,7 @@ class Stage:
     def close(self):
         if self.sidecar:
             sidecar, self.sidecar = self.sidecar, None
-            sidecar.stop()
+            self.theatre.tally += sidecar.stop()
 
     def __enter__(self):
         return self
@@ -52,6 +53,7 @@ class Theatre:
 
     def __init__(self, folder, binary, found, workers=4):
         self.folder, self.binary, self.traces, self.workers = folder, binary, found, workers
+        self.tally = collections.Counter()
         self.drafts = {suite: draft.catalog(found, suite) for suite in found.suites() if suite not in traces.KNOWN}
         self.catalogs = {}
         for suite in found.suites():

@@ -30,7 +30,7 @@ class Traces:
             if path.stem == "pairs":
                 continue
             for row in rows(path):
-                suite = row.setdefault("suite", path.stem)
+                suite = row["suite"] = re.sub(r"[^a-z0-9_-]", "-", row.get("suite", path.stem).lower())
                 if row["kind"] == "llm_run":
                     self.runs.append(row)
                 elif row["kind"] in ("user", "injection"):
