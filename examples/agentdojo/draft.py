@@ -1,18 +1,22 @@
 """A catalog for a suite that nobody has written one for: from what its tools may do, and what their arguments are called."""
 import re
 
+import traces
+
 VERBS = (
     ("delete", r"delete|remove|cancel|clear|revoke|uninvite"),
     ("spend", r"pay|transfer|money|buy|purchase|order|checkout|refund|book|reserve"),
     ("send", r"send|post|email|mail|share|message|invite|reply|forward|publish|tweet|notify"),
 )
 AIMS = (
+    ("object", r"ids?|.*_ids?"),
     ("destination", r"recipients?|to|cc|bcc|emails?|.*_email|email_.*|address|url|link|channel|iban|account|payee|street|phone.*"),
-    ("object", r"id|ids|.*_ids?|file|path|.*_path|repo.*|user|username|member|password|hotel|company|restaurant|product.*"),
+    ("object", r"file|path|.*_path|repo.*|user|username|member|password|hotel|company|restaurant|product.*"),
     ("text", r"body|content|text|message|description|comment|subject|note.*"),
     ("words", r"title|name|.*_name|filename|label"),
 )
-TRUSTED = ("id", "id_", "sender", "recipients", "participants", "owner")
+# What a provider itself fills in. Everything else in an answer may be a stranger's words.
+VOUCHED = r"id_?|ids|.*_ids?|sender|from|recipients|participants|owner|author|username|login"
 
 
 def effect(tool, permission):
@@ -39,9 +43,26 @@ def sinks(arguments, reads):
             yield argument, aim(argument)
 
 
+def fields(value, at="", depth=0):
+    """Where in an answer the provider's own fields are, as pointers."""
+    if depth > 4:
+        return
+    if isinstance(value, list):
+        for inner in value:
+            yield from fields(inner, f"{at}/*", depth + 1)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if not re.fullmatch(r"\w+", str(name)):
+                yield from fields(inner, f"{at}/*", depth + 1)
+            elif re.fullmatch(VOUCHED, name.lower()):
+                yield f"{at}/{name}"
+            else:
+                yield from fields(inner, f"{at}/{name}", depth + 1)
+
+
 def catalog(found, suite):
-    """Everything a suite's rows show of its tools, as a catalog."""
-    tools, permissions = {}, {}
+    """Everything that a suite's rows show of its tools, as a catalog."""
+    tools, vouched, permissions = {}, {}, {}
     rows = [row for row in found.runs if row["suite"] == suite]
     rows += [row for kind in (found.user, found.injection) for row in kind.get(suite, {}).values()]
     for row in rows:
@@ -50,20 +71,20 @@ def catalog(found, suite):
             seen = tools.setdefault(call["tool"], {})
             for name, value in call["args"].items():
                 seen[name] = seen.get(name, False) or isinstance(value, (str, list))
+            vouched.setdefault(call["tool"], set()).update(fields(traces.answer(call.get("output"))))
     actions = [f"# Drafted for `{suite}`: read every line before it guards anything."]
     for tool in sorted(tools | dict.fromkeys(permissions)):
-        actions.append(action(tool, effect(tool, permissions.get(tool, "Write")), tools.get(tool, {})))
+        does = effect(tool, str(permissions.get(tool, "Write")).capitalize())
+        actions.append(action(tool, does, tools.get(tool, {}), sorted(vouched.get(tool, ()))))
     return "\n\n".join(actions) + "\n"
 
 
-def action(tool, does, arguments):
+def action(tool, does, arguments, vouched):
     listed = ", ".join(f'{{ at = "body:/{name}", kind = "{kind}" }}' for name, kind in sinks(arguments, does == "read"))
+    labels = [("", "private"), ("", "untrusted")] if does == "read" else []
+    brought = ", ".join(f'{{ at = "{at}", label = "{label}" }}' for at, label in labels + [(at, "trusted") for at in vouched])
     lines = [f'[actions."{tool}"]', f'match = "POST /tools/{tool}"', f'effect = "{does}"', f'resource = "{tool}"']
-    if listed:
-        lines.append(f"sinks = [{listed}]")
-    if does == "read":
-        fields = "".join(f', {{ at = "/*/{name}", label = "trusted" }}' for name in TRUSTED)
-        lines.append(f'yields = [{{ at = "", label = "private" }}, {{ at = "", label = "untrusted" }}{fields}]')
+    lines += [f"{key} = [{value}]" for key, value in (("sinks", listed), ("yields", brought)) if value]
     return "\n".join(lines)
 
 

@@ -2,8 +2,8 @@
 
     python3 extract.py FOLDER [PACKAGE-FOLDER]
 
-FOLDER gets `SUITE.jsonl` (user and injection tasks), `pairs.jsonl` (which user task shows an attacker's words, and where),
-`directories.json` (who and what the suite's default environment knows) and `LICENSE`.
+FOLDER gets `SUITE.jsonl` (user and injection tasks), `pairs.jsonl` (which user task shows an attacker's words, and where)
+and `LICENSE`.
 """
 import copy
 import importlib.machinery
@@ -99,17 +99,6 @@ def trace(suite, task, kind, vectors):
             "injectable_vectors": sorted(seen), "first_exposed_call": first}
 
 
-def directory(suite):
-    """What the administrators' interface of such a tool lists: no words that a stranger wrote."""
-    environment = suite.load_and_inject_default_environment({})
-    if suite.name == "slack":
-        return sorted(environment.slack.users + environment.slack.channels)
-    if suite.name == "workspace":
-        company = "@" + environment.inbox.account_email.partition("@")[2]
-        return sorted({contact.email for contact in environment.inbox.contact_list if contact.email.endswith(company)})
-    return []
-
-
 def main(folder, package=None):
     if package:
         sys.path.insert(0, package)
@@ -119,7 +108,7 @@ def main(folder, package=None):
 
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pairs, directories = [], {}
+    pairs = []
     for suite in get_suites(VERSION).values():
         vectors = list(suite.get_injection_vector_defaults())
         users = [trace(suite, task, "user", vectors) for task in suite.user_tasks.values()]
@@ -131,9 +120,7 @@ def main(folder, package=None):
              "vectors": user["injectable_vectors"], "first_exposed_call": user["first_exposed_call"]}
             for user in users for injection in injections if user["injectable_vectors"]
         ]
-        directories[suite.name] = directory(suite)
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    (folder / "directories.json").write_text(json.dumps(directories, indent=1))
     around = pathlib.Path(agentdojo.__file__).parent.parent
     licence = next(iter(around.glob("agentdojo-*.dist-info/**/LICENSE*")), None)
     (folder / "LICENSE").write_text(licence.read_text() if licence else "AgentDojo is under the MIT licence.\n")
