@@ -13,12 +13,14 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::model::Preset;
+
 pub use self::elsewhere::webhook;
 pub use self::parsed::{
     Agent, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom, ToolConfig,
 };
 pub use self::people::{Approvals, Reviewer};
-pub use self::size::{Bytes, Span};
+pub use self::size::{Bytes, Remembered, Span};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -34,6 +36,8 @@ pub struct File {
     policies: PoliciesFile,
     #[serde(default)]
     approvals: ApprovalsFile,
+    #[serde(default)]
+    directories: BTreeMap<String, DirectoryFile>,
     #[serde(default)]
     reviewers: BTreeMap<String, ReviewerFile>,
     #[serde(default)]
@@ -137,11 +141,12 @@ pub enum SyncFile {
 #[serde(deny_unknown_fields, default)]
 struct PoliciesFile {
     dir: PathBuf,
+    preset: Preset,
 }
 
 impl Default for PoliciesFile {
     fn default() -> Self {
-        Self { dir: PathBuf::from("policies") }
+        Self { dir: PathBuf::from("policies"), preset: Preset::default() }
     }
 }
 
@@ -154,6 +159,14 @@ struct ApprovalsFile {
     max_per_hour: usize,
     wait: Span,
     valid: Span,
+    remember: Remembered,
+}
+
+/// Values that are known to be an agent's to use, one a line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DirectoryFile {
+    file: PathBuf,
 }
 
 impl Default for ApprovalsFile {
@@ -165,6 +178,7 @@ impl Default for ApprovalsFile {
             max_per_hour: 12,
             wait: Span::seconds(900),
             valid: Span::seconds(300),
+            remember: Remembered::default(),
         }
     }
 }
@@ -212,6 +226,8 @@ struct AgentFile {
     tools: Vec<String>,
     #[serde(default)]
     groups: Vec<String>,
+    #[serde(default)]
+    directories: Vec<String>,
     #[serde(default)]
     mode: crate::model::Mode,
     #[serde(default)]

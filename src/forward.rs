@@ -36,9 +36,9 @@ pub use self::headers::{Unclear, forbidden, forbidden_answer, incoming};
 pub use self::redact::{Redacting, Redactor};
 use self::request::FaultCell;
 pub use self::request::{Fault, RequestBody};
-use self::rewrite::{rewrite_body, rewrite_head};
+use self::rewrite::{is_json, rewrite_body, rewrite_head};
 use self::tunnel::{Sides, WEBSOCKET, relay, switched};
-use crate::model::{BoxFuture, Call, Ending, Payload, Placement, Secret, Tally, Tool};
+use crate::model::{BoxFuture, Call, Ending, Payload, Placement, Reading, Secret, Tally, Tool};
 use crate::revoke::{Lease, Leased, cut};
 
 /// What calls are sent through.
@@ -157,9 +157,11 @@ async fn call(upstream: &dyn Upstream, lease: &mut Lease) -> Result<Response<Cam
     }
     rewrite_head(lease.call(), &mut head.headers);
     let mut body = Redacting::new(body, redactor);
-    rewrite_body(lease.call(), &mut head.headers, &mut body)
-        .await
-        .map_err(|error| UpstreamError::Protocol(error.to_string()))?;
+    let whole = rewrite_body(lease.call(), &mut head.headers, &mut body).await;
+    if let Some(whole) = whole.map_err(|error| UpstreamError::Protocol(error.to_string()))? {
+        let (json, success) = (is_json(&head.headers), head.status.is_success());
+        lease.answer_came(Reading { body: &whole, json, success });
+    }
     if has_validators(&head.headers) {
         body.look_ahead().await;
         if body.has_echoed() {

@@ -100,6 +100,9 @@ impl Mediator {
         if !why.is_recorded() {
             self.rail.note(known.refused(code, (why.judged(), why.findings()), &why.to_string(), self.rail.now()));
         }
+        if let Some(no) = why.judged().filter(|_| code.decision() == Decision::Deny) {
+            self.memory.deny(no.call.task.id);
+        }
         let reached = why.judged().filter(|no| code.decision() == Decision::Throttle && !no.facts.limits.is_empty());
         let rates = reached.map_or_else(Vec::new, |no| self.rates(&no.call));
         Refused { why, terse, rates }

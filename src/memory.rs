@@ -1,8 +1,10 @@
 //! What is remembered between calls, and what a call would use of it.
 
+mod agreements;
 mod bounds;
 mod desk;
 mod grants;
+mod lesson;
 mod limits;
 mod live;
 mod recall;
@@ -11,11 +13,13 @@ mod shown;
 mod standing;
 mod tasks;
 mod under_way;
+mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use self::agreements::Agreements;
 pub use self::bounds::{Bounds, ChainRule};
 pub use self::desk::{
     Agreed, Answered, Asked, Desk, DeskRule, Kept, NotAgreed, NotTaken, Reviewing, Shown, Stands, bound, bound_of,
@@ -35,8 +39,8 @@ pub use self::tasks::{Privilege, Slot, TaskOver, fingerprint_of};
 pub use self::under_way::CallUnderWay;
 use self::under_way::UnderWay;
 use crate::model::{
-    AgentName, ApprovalFacts, Argument, Call, Caller, Digest, Facts, Grant, IntentFacts, IntentSource, Task, TaskId,
-    Time, Timestamp, WorkloadFacts,
+    AgentName, ApprovalFacts, Argument, Call, Caller, Digest, Facts, Grant, IntentFacts, IntentSource, Key, Task,
+    TaskId, Time, Timestamp, ValueFacts, WorkloadFacts,
 };
 
 /// Everything that outlives a call: tasks, the windows of limits, what is under way, and the room that calls share.
@@ -47,6 +51,7 @@ pub struct Memory {
     standing: Arc<Standing>,
     under_way: Arc<UnderWay>,
     desk: Arc<Desk>,
+    agreements: Arc<Agreements>,
     room: Arc<Room>,
 }
 
@@ -59,8 +64,8 @@ impl Default for Memory {
 impl Memory {
     /// With nothing remembered yet, and room for so much at a time.
     pub fn with_room(rule: RoomRule) -> Self {
-        let (tasks, limits, standing, under_way, desk) = Default::default();
-        Self { tasks, limits, standing, under_way, desk, room: Room::new(rule) }
+        let (tasks, limits, standing, under_way, desk, agreements) = Default::default();
+        Self { tasks, limits, standing, under_way, desk, agreements, room: Room::new(rule) }
     }
 
     /// The questions that calls wait for.
@@ -152,6 +157,11 @@ impl Memory {
         self.standing.break_glass(agent, until);
     }
 
+    /// A call of this task was denied.
+    pub fn deny(&self, id: TaskId) {
+        self.tasks.deny(id);
+    }
+
     /// Whether a task has taken in something untrusted. One that is over counts as if it had.
     pub fn is_untrusted(&self, id: TaskId) -> bool {
         self.tasks.is_untrusted(id)
@@ -204,6 +214,12 @@ impl Memory {
     ) -> Result<(Facts, Reservation), TaskOver> {
         let now = call.received_at;
         let (claim, snapshot) = self.tasks.claim(call)?;
+        if snapshot.task.overflow && !snapshot.task.alarmed {
+            tracing::warn!(call.id = %call.id, task.id = %call.task.id, "a task does more than its grant counts: it is cut");
+            self.cut(|under_way| under_way.task == call.task.id);
+        }
+        let vouching =
+            Vouching { directory: bounds.directory(&call.caller.agent), agreements: self.agreements.clone() };
         let (taken, mut exceeded) = self.limits.take(bounds.limits_of(&call.caller.agent), call, claim.root(), now);
         bounds.check_chain(call, &snapshot, &mut exceeded);
         let facts = Facts {
@@ -215,6 +231,7 @@ impl Memory {
             },
             agent: self.standing.of(&call.caller.agent, now),
             labels: snapshot.labels,
+            values: claim.weigh(call, &vouching),
             chain: snapshot.chain,
             limits: exceeded,
             approval: agreed.as_ref().map(|agreed| agreed.facts().clone()).unwrap_or_default(),
@@ -223,7 +240,9 @@ impl Memory {
             args: call.action.arguments.clone(),
         };
         let (limits, standing, under_way) = (self.limits.clone(), self.standing.clone(), self.under_way.clone());
-        Ok((facts, Reservation { claim, taken, limits, standing, under_way, agreed, place: None }))
+        let remember = bounds.desk().remember;
+        let vouching = (vouching, remember);
+        Ok((facts, Reservation { claim, taken, limits, standing, under_way, vouching, agreed, place: None }))
     }
 
     /// The facts by which it is judged whether a task's grant may have one line more: whether it is covered already, and
@@ -242,6 +261,7 @@ impl Memory {
             workload: WorkloadFacts { kind: caller.workload.kind().into(), strength: caller.workload.strength() },
             agent: self.standing.of(&caller.agent, now),
             labels,
+            values: ValueFacts::default(),
             chain,
             limits: BTreeMap::new(),
             approval: ApprovalFacts::default(),
@@ -297,8 +317,16 @@ pub struct Reservation {
     limits: Arc<Limits>,
     standing: Arc<Standing>,
     under_way: Arc<UnderWay>,
+    vouching: (Vouching, Duration),
     agreed: Option<Agreed>,
     place: Option<Place>,
+}
+
+/// Who vouches for values besides the task: a directory, and whoever has agreed to them before.
+#[derive(Debug)]
+struct Vouching {
+    directory: Arc<HashSet<Key>>,
+    agreements: Arc<Agreements>,
 }
 
 impl Reservation {
@@ -306,6 +334,8 @@ impl Reservation {
     pub fn spend(mut self, call: &Call, facts: Facts) -> Slot {
         self.taken.clear();
         if let Some(agreed) = self.agreed.take() {
+            let (vouching, remember) = &self.vouching;
+            vouching.agreements.keep(call, &facts.values, *remember);
             agreed.spend();
         }
         let over = self.under_way.enter(CallUnderWay::of(call, facts));
@@ -321,8 +351,9 @@ impl Reservation {
         let now = call.received_at;
         let snapshot = self.claim.again(now)?;
         let agent = self.standing.of(&call.caller.agent, now);
+        let values = self.claim.weigh(call, &self.vouching.0);
         let Snapshot { task, chain, labels, .. } = snapshot;
-        Ok(Facts { task, chain, labels, agent, approval, time: time(now), ..before })
+        Ok(Facts { task, chain, labels, values, agent, approval, time: time(now), ..before })
     }
 
     /// With what somebody has agreed to: it is used with the rest.

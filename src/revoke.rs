@@ -17,7 +17,8 @@ pub use self::tunnel::Tunnel;
 use crate::memory::Slot;
 use crate::mint::Issuer;
 use crate::model::{
-    Call, Credential, Ending, Handle, Label, Lifetime, Outcome, Payload, Placement, Revocation, Scope, Secret, Tally,
+    Call, Credential, Ending, Handle, Label, Lifetime, Outcome, Payload, Placement, Reading, Revocation, Scope, Secret,
+    Tally,
 };
 use crate::record::{CredentialPlan, Open, Rail, Recorded};
 
@@ -119,6 +120,11 @@ impl Lease {
         self.slot.take_in(labels);
         self.live.head_came();
         self.lent.take()
+    }
+
+    /// The whole answer has come, as the agent will get it.
+    pub fn answer_came(&self, reading: Reading<'_>) {
+        self.slot.learn(&self.call, reading);
     }
 
     /// Where it is told that the tool said the credential back: a credential that is still lent is ended then.

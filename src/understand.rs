@@ -3,6 +3,7 @@
 mod catalog;
 mod intent;
 mod json;
+mod sinks;
 mod target;
 mod values;
 
@@ -100,7 +101,9 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
         effect: matched.spec.effect,
         resource: format!("{}/{resource}", tool.name),
         arguments: matched.spec.arguments(&source)?,
+        critical: matched.spec.critical(&source)?,
         yields: matched.spec.yields.clone(),
+        fields: matched.spec.fields.clone(),
         rewrite: matched.spec.rewrite.clone(),
     };
     let details = matched.spec.details(&source)?;

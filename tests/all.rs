@@ -86,5 +86,6 @@ mod suite {
     mod stopped;
     mod tasks;
     mod understanding;
+    mod values;
     mod walk;
 }

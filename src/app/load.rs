@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Environment, Material, StartError, secrets};
-use crate::config::{Config, Reviewer};
+use crate::config::{Agent, Config, Reviewer};
 use crate::identify::Identify;
 use crate::judge::Policies;
 use crate::mediate::Rulebook;
@@ -33,7 +33,11 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
     let material = Material::of_files(config, config_text)?;
     let policies = material.policies()?;
     answerable(config, &policies)?;
-    let Material { catalogs, compiled, loaded, .. } = material;
+    let Material { catalogs, directories, compiled, loaded, .. } = material;
+    let known = |agent: &Agent| {
+        let all = agent.directories.iter().filter_map(|name| directories.get(name)).flatten();
+        (agent.name.clone(), Arc::new(all.copied().collect()))
+    };
     let allowed: BTreeMap<AgentName, BTreeSet<Arc<str>>> =
         config.agents.iter().map(|agent| (agent.name.clone(), agent.tools.clone())).collect();
     let observed = config.agents.iter().filter(|agent| agent.mode == Mode::Observe);
@@ -46,7 +50,8 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
                 config.agents.iter().flat_map(|agent| agent.limits.clone()).collect(),
                 config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
             )
-            .asking(config.approvals.rule),
+            .asking(config.approvals.rule)
+            .knowing(config.agents.iter().map(known).collect()),
             policies,
             reviewers,
         },

@@ -27,7 +27,7 @@ type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
 impl Watched {
     /// Those that a configuration names.
     pub(super) fn by(config: &Config) -> Self {
-        let catalogs = config.tools.iter().map(|tool| tool.catalog.clone());
+        let catalogs = config.tools.iter().map(|tool| tool.catalog.clone()).chain(config.directories.values().cloned());
         Self { files: catalogs.chain(secrets::files(config)).collect(), policies: config.policies.clone() }
     }
 

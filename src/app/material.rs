@@ -1,6 +1,6 @@
 //! What policies are made of: their texts, the agents and actions they are about. From files, or from what a lineage keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::config::{Config, IssuerKind, ToolConfig};
 use crate::judge::{
     ActionShape, AgentRules, AgentShape, Policies, PolicyError, Source, StandIns, Unread, compile, schema,
 };
-use crate::model::{Digest, Mode};
+use crate::model::{Aimed, Digest, Key, Mode, Preset};
 use crate::record::Loaded;
 use crate::understand::{CatalogError, FactType, ToolCatalog};
 
@@ -24,6 +24,8 @@ pub struct Material {
     pub actions: Vec<ActionShape>,
     /// The tools' catalogs.
     pub catalogs: Vec<ToolCatalog>,
+    /// Values that agents may use, by the directory's name.
+    pub directories: BTreeMap<String, HashSet<Key>>,
     /// The rules that the configuration's limits and intent keys became, in Cedar.
     pub compiled: String,
     /// All of it by digest.
@@ -42,7 +44,7 @@ impl Material {
             texts.insert(format!("catalog:{}", tool.tool.name), text);
         }
         let mut sources = Vec::new();
-        let found = files(&config.policies, ".cedar")?;
+        let found = files(&config.policies, ".cedar", config.preset)?;
         // An agent that is only watched needs no policy yet.
         if found.is_empty() && config.agents.iter().any(|agent| agent.mode != Mode::Observe) {
             let error =
@@ -59,12 +61,20 @@ impl Material {
             texts.insert(format!("policy:{short}"), source.text.clone());
             sources.push(source);
         }
+        let mut directories = BTreeMap::new();
+        for (name, path) in &config.directories {
+            let text = read(path)?;
+            // Who stands in it is not kept where nothing can be erased.
+            texts.insert(format!("directory:{name}"), Digest::of(text.as_bytes()).to_string());
+            directories
+                .insert(name.clone(), text.lines().filter_map(Aimed::new).flat_map(|value| value.keys).collect());
+        }
         let compiled = compile(&rules(config));
         texts.insert("rules".to_owned(), compiled.clone());
         sources.push(Source { name: "config".to_owned(), text: compiled.clone() });
         let actions = shapes(&catalogs);
         texts.insert("schema".to_owned(), schema(&actions));
-        Ok(Self { sources, agents: agents(config), actions, catalogs, compiled, loaded: named(texts) })
+        Ok(Self { sources, agents: agents(config), actions, catalogs, directories, compiled, loaded: named(texts) })
     }
 
     /// Out of the texts of a lineage, as they were when `loaded` was recorded.
@@ -88,7 +98,7 @@ impl Material {
         let compiled = part("rules")?;
         sources.push(Source { name: "config".to_owned(), text: compiled.clone() });
         let (agents, actions, loaded) = (agents(&config), shapes(&catalogs), loaded.clone());
-        Ok(Self { sources, agents, actions, catalogs, compiled, loaded })
+        Ok(Self { sources, agents, actions, catalogs, directories: BTreeMap::new(), compiled, loaded })
     }
 
     /// The policies.
@@ -112,13 +122,14 @@ fn catalog(config: &Config, tool: &ToolConfig, text: &str) -> Result<ToolCatalog
     })
 }
 
-/// Every file of the folder whose name ends so, in the order of their names.
-pub fn files(folder: &Path, ending: &str) -> Result<Vec<Source>, StartError> {
+/// Every file of the folder whose name ends so and does not belong to another preset, in the order of their names.
+pub fn files(folder: &Path, ending: &str, preset: Preset) -> Result<Vec<Source>, StartError> {
     let at = |error| StartError::File { path: folder.display().to_string(), error };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(at)? {
         let path = entry.map_err(at)?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ending)) {
+        let wanted = |name: &str| name.ends_with(ending) && !preset.leaves_out(name);
+        if path.file_name().is_some_and(|name| wanted(&name.to_string_lossy())) {
             paths.push(path);
         }
     }

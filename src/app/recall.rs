@@ -1,6 +1,7 @@
 //! What an earlier run permitted, read from the lineage and handed to memory before the doors open.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::mediate::Rulebook;
 use crate::memory::{Lost, Memory, PastCall, PastTask, fingerprint_of};
@@ -56,8 +57,7 @@ fn restored(open: &OpenTask, over: bool) -> PastTask {
 /// Nothing if what is private was erased.
 fn task(open: &OpenTask) -> Option<Task> {
     let text = |name: &str| open.private.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    let values =
-        open.private.get("values").and_then(|values| serde_json::from_value::<Vec<Digest>>(values.clone()).ok());
+    let values = open.private.get("values").and_then(|values| serde_json::from_value(values.clone()).ok());
     Some(Task {
         id: open.task,
         agent: AgentName(open.opened.agent.as_str().into()),
@@ -66,7 +66,7 @@ fn task(open: &OpenTask) -> Option<Task> {
         goal: text("goal")?,
         grant: serde_json::from_value(open.private.get("grant")?.clone()).ok()?,
         version: open.version,
-        values: values.unwrap_or_default().into(),
+        values: Arc::new(values.unwrap_or_default()),
         parent: open.opened.parent,
         depth: open.opened.depth,
         opened_at: open.at,

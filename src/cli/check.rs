@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &CheckArguments, path: &Path, output: Output) -> Re
     let (config, text) = super::read(path)?;
     let parts =
         app::load(&config, &text, &app::Environment::default()).map_err(|error: StartError| Failure::from(error))?;
-    let cases = policy::test::try_all(&app::Material::of_files(&config, &text)?, &config.policies)?;
+    let cases = policy::test::try_all(&app::Material::of_files(&config, &text)?, &config)?;
     let mut out = std::io::stdout().lock();
     let printed = if arguments.schema {
         write!(out, "{}", parts.rulebook.policies.schema())

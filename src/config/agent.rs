@@ -53,6 +53,7 @@ impl AgentFile {
                 .iter()
                 .map(|group| named("groups", group).map(|group| group.to_string()))
                 .collect::<Result<_, _>>()?,
+            directories: self.directories,
             mode: self.mode,
             intent: self.intent,
             chain,

@@ -10,7 +10,19 @@ impl Config {
     ///
     /// Doors, keys and the lineage are held by the process; an issuer may have credentials out that only it can end.
     pub fn fixed(&self) -> BTreeMap<String, String> {
-        let Self { listen, keys, lineage, policies: _, reviewers: _, agents: _, tools: _, issuers, approvals } = self;
+        let Self {
+            listen,
+            keys,
+            lineage,
+            policies: _,
+            preset: _,
+            directories: _,
+            reviewers: _,
+            agents: _,
+            tools: _,
+            issuers,
+            approvals,
+        } = self;
         let Listen { agent, tls, admin, hosts, socket_mode, workers, connections, buffer } = listen;
         let Lineage { path, sync, deadline, queue, repeats, reserve, checkpoints, rotate_size, rotate_age } = lineage;
         let keys: [(&str, &dyn Debug); 19] = [

@@ -9,11 +9,11 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::people::{Approvals, Reviewer, approvals, reviewers};
-use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, elsewhere, tool};
+use super::{AgentFile, Bytes, DirectoryFile, File, IssuerFile, ListenFile, SecretFile, SyncFile, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
-use crate::model::{AgentName, Mode, Tool};
+use crate::model::{AgentName, Mode, Preset, Tool};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub struct Config {
     pub lineage: Lineage,
     /// Where policies lie.
     pub policies: PathBuf,
+    /// Which of them, where there are two.
+    pub preset: Preset,
+    /// Files of values that agents may use, by name.
+    pub directories: BTreeMap<String, PathBuf>,
     /// How questions are asked.
     pub approvals: Approvals,
     /// Who may look.
@@ -144,6 +148,8 @@ pub struct Agent {
     pub tools: BTreeSet<Arc<str>>,
     /// The groups policies know it by.
     pub groups: Vec<String>,
+    /// Values it may use, whoever says so.
+    pub directories: Vec<String>,
     /// How its verdicts are acted on.
     pub mode: Mode,
     /// When it has to declare an intent.
@@ -237,6 +243,7 @@ impl Config {
             .into_iter()
             .map(|(name, tool)| tool::parse(&name, tool, base, &issuers))
             .collect::<Result<_, _>>()?;
+        let directories = directories(file.directories, &file.agents, base)?;
         let known: BTreeSet<Arc<str>> = tools.iter().map(|tool| tool.tool.name.clone()).collect();
         Ok(Self {
             listen: Listen {
@@ -265,6 +272,8 @@ impl Config {
                 checkpoints: elsewhere::parse(file.lineage.checkpoints, base)?,
             },
             policies: base.join(file.policies.dir),
+            preset: file.policies.preset,
+            directories,
             approvals: approvals(file.approvals, base)?,
             reviewers: reviewers(file.reviewers, base)?,
             agents: file
@@ -276,6 +285,26 @@ impl Config {
             issuers,
         })
     }
+}
+
+/// The files of directories; an error if an agent names one that is not there.
+fn directories(
+    files: BTreeMap<String, DirectoryFile>,
+    agents: &BTreeMap<String, AgentFile>,
+    base: &Path,
+) -> Result<BTreeMap<String, PathBuf>, ConfigError> {
+    let path = |(name, directory): (String, DirectoryFile)| {
+        Ok((named("directories", &name)?.to_string(), base.join(directory.file)))
+    };
+    let directories: BTreeMap<String, PathBuf> = files.into_iter().map(path).collect::<Result<_, ConfigError>>()?;
+    for (agent, file) in agents {
+        let unknown = file.directories.iter().find(|name| !directories.contains_key(*name));
+        if let Some(name) = unknown {
+            let why = format!("there is no `[directories.{name}]`");
+            return Err(wrong(format!("agents.{agent}.directories"), why));
+        }
+    }
+    Ok(directories)
 }
 
 fn socket_mode(text: &str) -> Result<u32, ConfigError> {

@@ -57,6 +57,7 @@ pub(super) fn approvals(file: ApprovalsFile, base: &Path) -> Result<Approvals, C
         AskFile::Return => None,
         AskFile::Hold => Some(Duration::from_secs(file.hold_s)),
     };
-    let rule = DeskRule { per_hour: file.max_per_hour, wait: file.wait.0, valid: file.valid.0, hold };
+    let ApprovalsFile { max_per_hour: per_hour, wait, valid, remember, .. } = file;
+    let rule = DeskRule { per_hour, wait: wait.0, valid: valid.0, remember: remember.0, hold };
     Ok(Approvals { rule, webhook: file.notify.map(|notify| notify.webhook.parse(base)) })
 }

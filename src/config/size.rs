@@ -10,6 +10,17 @@ use serde::Deserialize;
 #[serde(try_from = "String")]
 pub struct Span(pub Duration);
 
+/// How long something is remembered: a length of time, or `never`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct Remembered(pub Duration);
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self(Duration::from_secs(8 * 3_600))
+    }
+}
+
 /// An amount of bytes: a whole number and `B`, `KiB` or `MiB`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "String")]
@@ -77,6 +88,17 @@ impl TryFrom<String> for Span {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
+    }
+}
+
+impl TryFrom<String> for Remembered {
+    type Error = NoQuantity;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "never" {
+            return Ok(Self(Duration::ZERO));
+        }
+        text.parse().map(|Span(duration)| Self(duration))
     }
 }
 

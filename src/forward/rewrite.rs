@@ -41,18 +41,24 @@ pub(super) fn rewrite_head(call: &Call, headers: &mut HeaderMap) {
     }
 }
 
-/// Turns the strings of a JSON answer to the door that the catalog names and that lead to the call's tool.
+/// Turns the strings of a JSON answer to the door that the catalog names and that lead to the call's tool. Gives the whole
+/// answer, if the catalog says something of what is in it and it can be read before the agent has it.
 pub(super) async fn rewrite_body<B>(
     call: &Call,
     headers: &mut HeaderMap,
     body: &mut Redacting<B>,
-) -> Result<(), BoxError>
+) -> Result<Option<Bytes>, BoxError>
 where
     B: Body<Data = Bytes, Error = BoxError> + Unpin,
 {
-    let longest = body.size_hint().upper().unwrap_or(0).max(body.size_hint().lower());
-    if call.action.rewrite.is_empty() || !is_json(headers) || longest > LARGEST as u64 || body.is_end_stream() {
-        return Ok(());
+    let hint = body.size_hint();
+    let longest = hint.upper().unwrap_or(0).max(hint.lower());
+    let (json, read) = (is_json(headers), !call.action.fields.is_empty());
+    let wanted = if json { read || !call.action.rewrite.is_empty() } else { read && is_text(headers) };
+    // Text of which nobody knows how long it is may be one that never ends.
+    let endless = !json && hint.exact().is_none();
+    if !wanted || endless || longest > LARGEST as u64 || body.is_end_stream() {
+        return Ok(None);
     }
     let mut whole = BytesMut::new();
     while whole.len() <= LARGEST
@@ -60,22 +66,34 @@ where
     {
         whole.extend_from_slice(&frame?.into_data().unwrap_or_default());
     }
-    let whole = whole.freeze();
-    let rewritten = (whole.len() <= LARGEST).then(|| splice(&whole, &call.action.rewrite, &Way::of(call))).flatten();
-    if let Some(rewritten) = rewritten {
+    let mut whole = whole.freeze();
+    let complete = whole.len() <= LARGEST;
+    if complete
+        && json
+        && !call.action.rewrite.is_empty()
+        && let Some(rewritten) = splice(&whole, &call.action.rewrite, &Way::of(call))
+    {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(rewritten.len()));
         drop_validators(headers);
-        body.put_back(Bytes::from(rewritten));
-    } else {
-        body.put_back(whole);
+        whole = Bytes::from(rewritten);
     }
-    Ok(())
+    body.put_back(whole.clone());
+    Ok((complete && read).then_some(whole))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()?.split(';').next());
-    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let essence = essence(headers);
     essence == "application/json" || essence.ends_with("+json")
+}
+
+fn is_text(headers: &HeaderMap) -> bool {
+    let essence = essence(headers);
+    essence.is_empty() || essence.starts_with("text/") && essence != "text/event-stream"
+}
+
+fn essence(headers: &HeaderMap) -> String {
+    let essence = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()?.split(';').next());
+    essence.unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// From a tool to the door.

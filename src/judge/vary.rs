@@ -1,7 +1,7 @@
 //! Facts other than they are: one fact set to a value, as a case wants it or a counterfactual tries it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cedar_policy::{Context, RestrictedExpression};
@@ -55,6 +55,8 @@ fn put_truth(facts: &mut Facts, path: &str, truth: bool) -> Result<(), String> {
         "intent.purpose_present" => &mut facts.intent.purpose_present,
         "task.present" => &mut facts.task.present,
         "task.declared" => &mut facts.task.declared,
+        "task.overflow" => &mut facts.task.overflow,
+        "task.alarmed" => &mut facts.task.alarmed,
         "agent.quarantined" => &mut facts.agent.quarantined,
         "agent.break_glass" => &mut facts.agent.break_glass,
         "approval.present" => return Err("follows from `approval.rules`; set that".to_owned()),
@@ -68,6 +70,7 @@ fn put_number(facts: &mut Facts, path: &str, number: i64) -> Result<(), String> 
     let (place, within) = match path {
         "task.depth" => (&mut facts.task.depth, 0..=i64::MAX),
         "task.age_s" => (&mut facts.task.age_s, 0..=i64::MAX),
+        "task.denials" => (&mut facts.task.denials, 0..=i64::MAX),
         "workload.strength" => (&mut facts.workload.strength, 0..=i64::MAX),
         "chain.calls" => (&mut facts.chain.calls, 0..=i64::MAX),
         "chain.repeats" => (&mut facts.chain.repeats, 0..=i64::MAX),
@@ -106,6 +109,15 @@ fn put_set(facts: &mut Facts, path: &str, items: Vec<String>) -> Result<(), Stri
             let reached = |name| (name, Exceeded { limit: 0, retry_after_ms: None });
             facts.limits = items.into_iter().map(reached).collect();
         }
+        "values.critical" => facts.values.critical = named(items),
+        // A sink that nobody stands behind is one of those that somebody must.
+        "values.unattested" => {
+            facts.values.critical.extend(named(items.clone()));
+            facts.values.unattested = items.into_iter().map(|sink| (sink.into(), None)).collect();
+        }
+        "values.delegated" => facts.values.delegated = named(items),
+        "values.quoted" => facts.values.quoted = named(items),
+        "values.attested" => return Err("follows from `values.critical` and `values.unattested`; set those".to_owned()),
         // What the rule says now: the reader of a case cannot know a digest.
         "approval.rules" => {
             facts.approval.rules = items.into_iter().map(|rule| (rule, Digest([0; 32]))).collect();
@@ -113,6 +125,10 @@ fn put_set(facts: &mut Facts, path: &str, items: Vec<String>) -> Result<(), Stri
         _ => return Err("cannot be set".to_owned()),
     }
     Ok(())
+}
+
+fn named(items: Vec<String>) -> BTreeSet<Arc<str>> {
+    items.into_iter().map(Into::into).collect()
 }
 
 fn check(path: &str, word: &str) -> Result<(), String> {
@@ -180,7 +196,8 @@ mod tests {
 
     #[test]
     fn every_fact_can_be_set_and_reads_back() {
-        for fact in FACTS.iter().filter(|fact| fact.path() != "approval.present") {
+        let follows = ["approval.present", "values.attested"];
+        for fact in FACTS.iter().filter(|fact| !follows.contains(&fact.path().as_str())) {
             let (mut facts, value) = (Facts::usual(), other(fact));
             assert_ne!((fact.read)(&facts), Some(value.clone()), "{}", fact.path());
             put(&mut facts, &fact.path(), value.clone()).unwrap_or_else(|why| panic!("{} {why}", fact.path()));

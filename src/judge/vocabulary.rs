@@ -103,7 +103,7 @@ fn set<'a>(items: impl Iterator<Item = &'a str>) -> Value {
 }
 
 /// Every fact but `args`, whose members the catalog names for each action.
-pub const FACTS: [Fact; 27] = [
+pub const FACTS: [Fact; 35] = [
     fact(
         "intent",
         "declared",
@@ -143,6 +143,23 @@ pub const FACTS: [Fact; 27] = [
     ),
     fact("task", "depth", Kind::Long, "How many tasks stand above it.", |f| Some(Value::Long(f.task.depth))),
     fact("task", "age_s", Kind::Long, "Seconds since it was opened.", |f| Some(Value::Long(f.task.age_s))),
+    fact(
+        "task",
+        "overflow",
+        Kind::Bool,
+        "The task's grant covers this action on this resource, but its count is used up.",
+        |f| Some(Value::Bool(f.task.overflow)),
+    ),
+    fact(
+        "task",
+        "alarmed",
+        Kind::Bool,
+        "A call of this task was more than its grant counted: one of those that were counted may have been a stranger's.",
+        |f| Some(Value::Bool(f.task.alarmed)),
+    ),
+    fact("task", "denials", Kind::Long, "Calls of this task that were denied so far.", |f| {
+        Some(Value::Long(f.task.denials))
+    }),
     fact("task", "on_behalf_of", Kind::MaybeText, "The person or system it is for, as its opener said.", |f| {
         f.task.on_behalf_of.clone().map(Value::Text)
     }),
@@ -176,6 +193,42 @@ pub const FACTS: [Fact; 27] = [
         Kind::Set,
         "What the task has taken in so far: `untrusted`, `private`. A label stays until the task is over.",
         |f| Some(set(f.labels.iter().map(|label| label.name()))),
+    ),
+    fact(
+        "values",
+        "critical",
+        Kind::Set,
+        "Sinks of the call, such as `body:/recipients`, with a value that somebody must stand behind.",
+        |f| Some(set(f.values.critical.iter().map(|sink| &**sink))),
+    ),
+    fact(
+        "values",
+        "attested",
+        Kind::Set,
+        "Those of them of whose values somebody stands behind each: whoever opened the task, a trusted field of an answer, \
+         a directory, or somebody who has agreed to it before.",
+        |f| Some(set(f.values.attested().map(|sink| &**sink))),
+    ),
+    fact(
+        "values",
+        "unattested",
+        Kind::Set,
+        "The others: nobody knows on whose word the agent has one of their values.",
+        |f| Some(set(f.values.unattested.keys().map(|sink| &**sink))),
+    ),
+    fact(
+        "values",
+        "delegated",
+        Kind::Set,
+        "Those of the unattested whose values stand in answers that whoever opened the task had named.",
+        |f| Some(set(f.values.delegated.iter().map(|sink| &**sink))),
+    ),
+    fact(
+        "values",
+        "quoted",
+        Kind::Set,
+        "Those of the unattested whose values are links without a query that stand in what the task has read.",
+        |f| Some(set(f.values.quoted.iter().map(|sink| &**sink))),
     ),
     fact("chain", "calls", Kind::Long, "Calls permitted so far in this task.", |f| Some(Value::Long(f.chain.calls))),
     fact(

@@ -22,8 +22,8 @@ const MOST: usize = 256;
 pub struct More {
     /// Lines of its grant, each with what its action does.
     pub lines: Vec<(Grant, Effect)>,
-    /// Values that the opener vouches for, by digest.
-    pub values: Vec<Digest>,
+    /// Values that the opener vouches for.
+    pub values: Vec<String>,
 }
 
 /// Who says that it is to have more.

@@ -1,10 +1,11 @@
 //! How much agents may do: as configured, and replaced as a whole when the configuration is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use super::live::Snapshot;
 use super::{DeskRule, LimitRule};
-use crate::model::{AgentName, Call, Exceeded};
+use crate::model::{AgentName, Call, Exceeded, Key};
 
 /// Bounds on the calls of one task. What is done in a child counts in its parents, too.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +28,7 @@ pub struct Bounds {
     limits: BTreeMap<AgentName, Vec<LimitRule>>,
     chains: BTreeMap<AgentName, ChainRule>,
     desk: DeskRule,
+    directories: BTreeMap<AgentName, Arc<HashSet<Key>>>,
 }
 
 impl Bounds {
@@ -36,12 +38,21 @@ impl Bounds {
         for rule in limits {
             by_agent.entry(rule.agent.clone()).or_default().push(rule);
         }
-        Self { limits: by_agent, chains, desk: DeskRule::default() }
+        Self { limits: by_agent, chains, desk: DeskRule::default(), directories: BTreeMap::new() }
     }
 
     /// With questions asked like this.
     pub fn asking(self, desk: DeskRule) -> Self {
         Self { desk, ..self }
+    }
+
+    /// With these values that are known to be an agent's to use: whom it may write to, what there is.
+    pub fn knowing(self, directories: BTreeMap<AgentName, Arc<HashSet<Key>>>) -> Self {
+        Self { directories, ..self }
+    }
+
+    pub(super) fn directory(&self, agent: &AgentName) -> Arc<HashSet<Key>> {
+        self.directories.get(agent).cloned().unwrap_or_default()
     }
 
     /// How questions are asked.

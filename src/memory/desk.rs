@@ -22,13 +22,16 @@ pub struct DeskRule {
     pub wait: Duration,
     /// How long a yes may be used.
     pub valid: Duration,
+    /// How long the values of a call that somebody has agreed to are not asked about again.
+    pub remember: Duration,
     /// How long a call waits for its answer; without it, it is refused until the agent comes back.
     pub hold: Option<Duration>,
 }
 
 impl Default for DeskRule {
     fn default() -> Self {
-        Self { per_hour: 12, wait: Duration::from_secs(900), valid: Duration::from_secs(300), hold: None }
+        let [wait, valid, remember] = [900, 300, 8 * 3_600].map(Duration::from_secs);
+        Self { per_hour: 12, wait, valid, remember, hold: None }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::live::Live;
 use super::lock;
 use super::tasks::TaskOver;
-use crate::model::{Digest, Grant, Task, Timestamp};
+use crate::model::{Given, Grant, Task, Timestamp};
 
 /// How much of a line of a grant is used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -183,14 +183,12 @@ impl Turn {
     pub fn propose(
         self,
         asked: &[Grant],
-        values: &[Digest],
+        values: &[String],
         most: usize,
         now: Timestamp,
     ) -> Result<Proposed, NotGranted> {
         let loan = match &self.live.parent {
-            Some(parent) if !values.iter().all(|value| parent.task().values.contains(value)) => {
-                return Err(NotGranted::Values);
-            }
+            Some(parent) if !parent.task().values.covers(values) => return Err(NotGranted::Values),
             Some(parent) => Loan::take(parent, asked, now)?,
             None => Loan::free(asked),
         };
@@ -201,7 +199,9 @@ impl Turn {
         }
         let mut task = Task::clone(&state.task);
         task.grant.extend_from_slice(asked);
-        task.values = joined(&task.values, values);
+        if !values.is_empty() {
+            task.values = Arc::new(task.values.joined(&Given::new(values)));
+        }
         if task.grant.len() > most || task.values.len() > most {
             drop(state);
             return Err(NotGranted::Long);
@@ -235,12 +235,4 @@ impl Proposed {
     pub fn lose(self) {
         self.loan.lose();
     }
-}
-
-/// Both, in order, each once.
-fn joined(these: &[Digest], those: &[Digest]) -> Arc<[Digest]> {
-    let mut all = [these, those].concat();
-    all.sort_unstable();
-    all.dedup();
-    all.into()
 }

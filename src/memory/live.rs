@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::grants::{Line, room_in, take_line};
 use super::lock;
 use super::tasks::TaskOver;
+use super::values::Learned;
 use crate::model::{Call, ChainFacts, Digest, Label, OpenedBy, Task, TaskFacts, Timestamp};
 
 /// Different calls of a task that are told apart; beyond them, all count as repeats of one another.
@@ -34,6 +35,9 @@ pub(super) struct State {
     actions: BTreeSet<Arc<str>>,
     pub(super) labels: BTreeSet<Label>,
     pub(super) lines: Vec<Line>,
+    pub(super) learned: Option<Box<Learned>>,
+    alarmed: bool,
+    denials: u64,
     privilege: Duration,
     /// The last version of its grant that was given out.
     pub(super) versions: u32,
@@ -134,7 +138,10 @@ impl Live {
             }
             let line = room_in(&state.task.grant, &state.lines, |grant| grant.covers(&call.action));
             take_line(&mut state.lines, line);
-            (state.snapshot(key, line.is_some(), labels, call.received_at), line)
+            let mut snapshot = state.snapshot(key, line.is_some(), labels, call.received_at);
+            snapshot.task.overflow = line.is_none() && state.task.grant.iter().any(|grant| grant.covers(&call.action));
+            state.alarmed |= snapshot.task.overflow;
+            (snapshot, line)
         };
         for live in self.line() {
             let mut state = lock(&live.state);
@@ -197,6 +204,14 @@ impl Live {
         }
     }
 
+    /// A call of it was denied.
+    pub(super) fn deny(self: &Arc<Self>) {
+        for live in self.line() {
+            let mut state = lock(&live.state);
+            state.denials = state.denials.saturating_add(1);
+        }
+    }
+
     /// A call has ended, and its credential was alive for so long.
     pub(super) fn add_privilege(self: &Arc<Self>, alive: Duration) {
         for live in self.line() {
@@ -242,6 +257,9 @@ impl State {
             actions: BTreeSet::new(),
             labels: BTreeSet::new(),
             lines,
+            learned: None,
+            alarmed: false,
+            denials: 0,
             privilege: Duration::ZERO,
         }
     }
@@ -261,6 +279,9 @@ impl State {
                 declared,
                 depth: i64::from(task.depth),
                 age_s: count(now.since(task.opened_at).as_secs()),
+                overflow: false,
+                alarmed: self.alarmed,
+                denials: count(self.denials),
                 on_behalf_of: task.on_behalf_of.clone(),
             },
             chain: ChainFacts {

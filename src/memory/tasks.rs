@@ -7,10 +7,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::grants::{self, Loan, NotGranted, Turn};
+use super::lesson::Lesson;
 use super::live::{Live, Snapshot};
 use super::under_way::Over;
-use super::{Place, lock};
-use crate::model::{AgentName, Call, Caller, Digest, Ending, Label, OpenedBy, Task, TaskId, Timestamp};
+use super::{Place, Vouching, lock};
+use crate::model::{
+    AgentName, Aimed, Call, Caller, Critical, Digest, Ending, Label, OpenedBy, Reading, Task, TaskId, Timestamp,
+    ValueFacts,
+};
 
 /// The task is over, or not this agent's, or there never was one: the agent is not told which.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +81,14 @@ impl Tasks {
         closed.iter().map(|live| live.task()).collect()
     }
 
+    /// A call of this task was denied.
+    pub fn deny(&self, id: TaskId) {
+        let live = lock(&self.index).by_id.get(&id).cloned();
+        if let Some(live) = live {
+            live.deny();
+        }
+    }
+
     /// Whether a task has taken in something untrusted. One that is over counts as if it had.
     pub fn is_untrusted(&self, id: TaskId) -> bool {
         let (live, implicit) = {
@@ -123,7 +135,8 @@ impl Tasks {
         let (live, implicit) = self.both(call.task.id, &call.caller.agent, call.received_at)?;
         let fingerprint = fingerprint(call);
         let (snapshot, line) = live.claim(call, fingerprint, live.labels(&implicit))?;
-        let claim = Claim { live, implicit, fingerprint, action: call.action.name.clone(), line, open: true };
+        let named = live.names(&call.action.critical);
+        let claim = Claim { live, implicit, fingerprint, action: call.action.name.clone(), line, named, open: true };
         Ok((claim, snapshot))
     }
 
@@ -203,7 +216,7 @@ impl Index {
             goal: String::new(),
             grant: Vec::new(),
             version: 1,
-            values: Arc::new([]),
+            values: Arc::default(),
             parent: None,
             depth: 0,
             opened_at: now,
@@ -221,10 +234,20 @@ pub struct Claim {
     fingerprint: Digest,
     action: Arc<str>,
     line: Option<usize>,
+    /// Whoever opened the task had named all that the call reads from.
+    named: bool,
     open: bool,
 }
 
 impl Claim {
+    /// Who stands behind the values of the call.
+    pub fn weigh(&self, call: &Call, vouching: &Vouching) -> ValueFacts {
+        let elsewhere = |one: &Critical, value: &Aimed| {
+            value.keys.iter().all(|key| vouching.directory.contains(key)) || vouching.agreements.has(call, one, value)
+        };
+        self.live.weigh(&call.action.critical, &elsewhere)
+    }
+
     /// What the task looks like by now, to a call that was counted in and has waited.
     pub fn again(&self, now: Timestamp) -> Result<Snapshot, TaskOver> {
         let labels = self.live.labels(&self.implicit);
@@ -249,7 +272,8 @@ impl Claim {
         if lock(&self.live.state).over {
             over.cut();
         }
-        Slot { over, live: self.live.clone(), implicit: self.implicit.clone(), _place: place }
+        let (live, implicit) = (self.live.clone(), self.implicit.clone());
+        Slot { over, live, implicit, named: self.named, _place: place }
     }
 }
 
@@ -267,6 +291,7 @@ pub struct Slot {
     live: Arc<Live>,
     implicit: Arc<Live>,
     over: Over,
+    named: bool,
     _place: Option<Place>,
 }
 
@@ -281,6 +306,11 @@ impl Slot {
         let narrowing = labels.iter().copied().filter(|label| *label != Label::Trusted);
         self.live.label(narrowing.clone());
         lock(&self.implicit.state).labels.extend(narrowing);
+    }
+
+    /// The whole answer has come: the task knows from here on what it vouches for, and what a stranger may have written.
+    pub fn learn(&self, call: &Call, reading: Reading<'_>) {
+        self.live.learn(&Lesson::of(reading, &call.action.fields, (call.id, self.named)));
     }
 
     /// A watch that tells by which ending the call is cut, once it is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Label, Pointer};
+use super::{Critical, Label, Pointer};
 
 /// The action a call takes, read off the call itself.
 #[derive(Clone, Debug)]
@@ -20,8 +20,12 @@ pub struct Action {
     pub resource: String,
     /// The argument values the catalog shows to policies.
     pub arguments: BTreeMap<Arc<str>, Argument>,
+    /// What stands in its sinks.
+    pub critical: Vec<Critical>,
     /// Labels that its answer puts on the task.
     pub yields: Arc<[Label]>,
+    /// What is where in its answer.
+    pub fields: Arc<[Field]>,
     /// Strings of a JSON answer that are turned to the door where they lead to the tool.
     pub rewrite: Arc<[Pointer]>,
 }
@@ -36,6 +40,15 @@ impl Action {
     pub fn short_resource(&self) -> &str {
         self.resource.strip_prefix(&*self.tool).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&self.resource)
     }
+}
+
+/// A part of an answer, and who stands behind it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Field {
+    /// Where it is.
+    pub at: Pointer,
+    /// Who stands behind it.
+    pub label: Label,
 }
 
 /// What an action does to the world.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Argument, Digest, IntentSource, Label, OpenedBy};
+use super::{Argument, CallId, Digest, IntentSource, Label, OpenedBy};
 
 /// The facts of one call. A verdict depends on nothing else. Serialised, they are what a record tells to everyone; what is
 /// private is left out.
@@ -24,6 +24,9 @@ pub struct Facts {
     pub agent: AgentFacts,
     /// What the task has taken in.
     pub labels: BTreeSet<Label>,
+    /// Who stands behind the values that the call is aimed at.
+    #[serde(default, skip_serializing_if = "ValueFacts::is_absent")]
+    pub values: ValueFacts,
     /// What came before in this task.
     pub chain: ChainFacts,
     /// The limits that this call would exceed, by name.
@@ -52,11 +55,15 @@ impl Facts {
                 declared: true,
                 depth: 0,
                 age_s: 60,
+                overflow: false,
+                alarmed: false,
+                denials: 0,
                 on_behalf_of: None,
             },
             workload: WorkloadFacts { kind: Cow::Borrowed("process"), strength: 3 },
             agent: AgentFacts::default(),
             labels: BTreeSet::new(),
+            values: ValueFacts::default(),
             chain: ChainFacts {
                 calls: 0,
                 repeats: 0,
@@ -91,6 +98,7 @@ pub struct IntentFacts {
 /// The task a call is done in.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, which policies name")]
 pub struct TaskFacts {
     /// The call names a task; otherwise it is the agent's implicit one.
     pub present: bool,
@@ -102,6 +110,15 @@ pub struct TaskFacts {
     pub depth: i64,
     /// Seconds since it was opened.
     pub age_s: i64,
+    /// The grant names this action on this resource, and does not count as far as this call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overflow: bool,
+    /// That has happened in it before: one of the calls that were counted may have been a stranger's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alarmed: bool,
+    /// Calls that were denied in it so far.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub denials: i64,
     /// The person or system it is for, if its opener said. Private: a record tells it under a commitment.
     #[serde(skip)]
     pub on_behalf_of: Option<String>,
@@ -151,6 +168,35 @@ impl ApprovalFacts {
     }
 }
 
+/// Who stands behind the values that a call is aimed at. Sinks are named by where they are.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueFacts {
+    /// Sinks with a value that somebody must stand behind.
+    pub critical: BTreeSet<Arc<str>>,
+    /// Those of them of which nobody stands behind some value; and the call by whose answer it was seen, if it was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unattested: BTreeMap<Arc<str>, Option<CallId>>,
+    /// Those of these of which every such value stands in an answer that whoever opened the task had named.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub delegated: BTreeSet<Arc<str>>,
+    /// Those of these of which every such value is a plain link that stands in something the task has read.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub quoted: BTreeSet<Arc<str>>,
+}
+
+impl ValueFacts {
+    /// The call is aimed at nothing in particular.
+    pub fn is_absent(&self) -> bool {
+        self.critical.is_empty()
+    }
+
+    /// Sinks of whose values somebody stands behind each.
+    pub fn attested(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.critical.iter().filter(|sink| !self.unattested.contains_key(*sink))
+    }
+}
+
 /// What came before in this task.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -190,4 +236,9 @@ pub struct Time {
     pub hour: i64,
     /// 1 is Monday, 7 is Sunday.
     pub weekday: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+const fn is_none(count: &i64) -> bool {
+    *count == 0
 }

@@ -19,6 +19,11 @@ pub enum Step {
 }
 
 impl Pointer {
+    /// To the whole text.
+    pub fn whole() -> Self {
+        Self(Vec::new())
+    }
+
     /// From the whole text down.
     pub fn steps(&self) -> &[Step] {
         &self.0

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AgentName, Digest, TaskId, Timestamp};
+use super::{Action, AgentName, Given, TaskId, Timestamp};
 
 /// The action of asking that a task's grant have a line more. It is in no group, and a `permit` that names no action does
 /// not permit it.
@@ -27,8 +27,8 @@ pub struct Task {
     pub grant: Vec<Grant>,
     /// Which grant this is: 1 as it was opened with, one more with each amendment.
     pub version: u32,
-    /// Digests of the values its opener vouches for, in order, each once.
-    pub values: Arc<[Digest]>,
+    /// The values its opener vouches for.
+    pub values: Arc<Given>,
     /// The task it came out of.
     pub parent: Option<TaskId>,
     /// How many parents stand above it.

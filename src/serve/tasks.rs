@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::reply;
 use crate::mediate::{Asks, Mediator, More, Refusal, Whose};
 use crate::model::{
-    AgentName, ApprovalId, Caller, Clock, Code, Digest, Effect, Evidence, Grant, OpenedBy, Task, TaskId, Timestamp,
+    AgentName, ApprovalId, Caller, Clock, Code, Digest, Effect, Evidence, Given, Grant, OpenedBy, Task, TaskId,
+    Timestamp,
 };
 use crate::record::{self, Known, Unavailable};
 
@@ -29,7 +30,10 @@ const LONGEST_TTL: u64 = 86_400;
 const LONGEST_GOAL: usize = 2_048;
 const MOST_GRANTS: usize = 256;
 const MOST_VALUES: usize = 256;
-const LONGEST_VALUE: usize = 1_024;
+const LONGEST_VALUE: usize = 8_192;
+
+/// Bytes of all values of a task together.
+const MOST_OF_VALUES: usize = 32_768;
 
 /// Tasks that may stand above one, whatever the configuration allows: each call counts in all of them.
 const DEEPEST: u64 = 16;
@@ -158,7 +162,7 @@ impl TaskDoor {
         check_values(&values)?;
         let lines = self.lines(&opener.agent, actions)?;
         let more = match opener.by {
-            OpenedBy::Framework => More { lines, values: digests(&values) },
+            OpenedBy::Framework => More { lines, values },
             OpenedBy::Agent | OpenedBy::Nobody if !values.is_empty() => {
                 return Err(unclear("only a proof in `open_tasks` vouches for values".to_owned()));
             }
@@ -257,7 +261,7 @@ impl TaskDoor {
         if opening.on_behalf_of.is_some() && opening.on_behalf_of != parent.on_behalf_of {
             return denied("a task is on behalf of whom its parent is");
         }
-        if !digests(&opening.values).iter().all(|value| parent.values.contains(value)) {
+        if !parent.values.covers(&opening.values) {
             return denied("the parent does not vouch for one of these values");
         }
         Ok(parent)
@@ -327,8 +331,8 @@ fn task(opening: Opening, opener: &Opener, parent: Option<&Task>, (now, random):
         (OpenedBy::Framework | OpenedBy::Agent | OpenedBy::Nobody, _) => OpenedBy::Agent,
     };
     let values = match opened_by {
-        OpenedBy::Framework => digests(&opening.values),
-        OpenedBy::Agent | OpenedBy::Nobody => Vec::new(),
+        OpenedBy::Framework => Given::new(&opening.values),
+        OpenedBy::Agent | OpenedBy::Nobody => Given::default(),
     };
     Task {
         id: TaskId::new(now, random),
@@ -338,7 +342,7 @@ fn task(opening: Opening, opener: &Opener, parent: Option<&Task>, (now, random):
         goal: opening.goal,
         grant: opening.actions,
         version: 1,
-        values: values.into(),
+        values: Arc::new(values),
         parent: parent.map(|parent| parent.id),
         depth: parent.map_or(0, |parent| parent.depth.saturating_add(1)),
         opened_at: now,
@@ -347,18 +351,13 @@ fn task(opening: Opening, opener: &Opener, parent: Option<&Task>, (now, random):
 }
 
 fn check_values(values: &[String]) -> Result<(), Refusal> {
-    if values.len() > MOST_VALUES || values.iter().any(|value| value.len() > LONGEST_VALUE) {
-        return Err(unclear(format!("a task has up to {MOST_VALUES} values, of up to {LONGEST_VALUE} bytes each")));
+    let all: usize = values.iter().map(String::len).sum();
+    if values.len() > MOST_VALUES || all > MOST_OF_VALUES || values.iter().any(|value| value.len() > LONGEST_VALUE) {
+        return Err(unclear(format!(
+            "a task has up to {MOST_VALUES} values, of up to {LONGEST_VALUE} bytes each and {MOST_OF_VALUES} together"
+        )));
     }
     Ok(())
-}
-
-/// In order, each once.
-fn digests(values: &[String]) -> Vec<Digest> {
-    let mut digests: Vec<Digest> = values.iter().map(|value| Digest::of(value.as_bytes())).collect();
-    digests.sort_unstable();
-    digests.dedup();
-    digests
 }
 
 fn unclear(why: String) -> Refusal {

@@ -1,5 +1,7 @@
 //! The catalog of a tool: which method and path is which action, on what, with which facts.
 
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,10 +9,12 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::file::{ActionFile, FactFile, File, TypedFactFile, YieldFile};
 use super::Error;
+use super::sinks::Sink;
 use super::target::{self, Target};
 use super::values::{Place, Readable, Template, Values, argument, check, fill};
-use crate::model::{AgentName, Argument, BodyRule, Effect, Label, NotAPointer, Pointer, Tool};
+use crate::model::{AgentName, Argument, BodyRule, Critical, Effect, Field, Label, NotAPointer, Pointer, Tool};
 
 /// Every tool's catalog, and which agent may call which tool.
 #[derive(Debug)]
@@ -159,11 +163,14 @@ pub struct ActionSpec {
     pub facts: BTreeMap<Arc<str>, FactType>,
     /// Labels that its answer puts on the task.
     pub yields: Arc<[Label]>,
+    /// What is where in its answer.
+    pub fields: Arc<[Field]>,
     /// How it takes what comes behind the head.
     pub body: BodyRule,
     /// Strings of a JSON answer that are turned to the door where they lead to the tool.
     pub rewrite: Arc<[Pointer]>,
     places: BTreeMap<Arc<str>, Place>,
+    sinks: Vec<Sink>,
     resource: Template,
     scope: BTreeMap<String, Value>,
 }
@@ -215,7 +222,9 @@ impl ActionSpec {
         let resource = Template::parse(&file.resource)?;
         resource.check(&readable)?;
         file.scope.values().try_for_each(|value| check(value, &readable))?;
-        let mut labels: Vec<Label> = file.yields.into_iter().map(|entry| entry.label).collect();
+        let sinks = file.sinks.into_iter().map(|sink| Sink::new(sink, &readable)).collect::<Result<_, _>>()?;
+        let fields: Vec<Field> = file.yields.into_iter().map(YieldFile::field).collect::<Result<_, _>>()?;
+        let mut labels: Vec<Label> = fields.iter().map(|field| field.label).collect();
         labels.sort_unstable();
         labels.dedup();
         let rewrite = file.rewrite.iter().map(|at| at.parse().map_err(|why: NotAPointer| format!("`rewrite`: {why}")));
@@ -225,8 +234,10 @@ impl ActionSpec {
             effect: file.effect,
             facts,
             yields: labels.into(),
+            fields: fields.into(),
             body: file.body,
             places,
+            sinks,
             resource,
             scope: file.scope,
         })
@@ -239,9 +250,11 @@ impl ActionSpec {
             effect,
             facts: BTreeMap::new(),
             yields: Arc::new([Label::Untrusted]),
+            fields: Arc::new([Field { at: Pointer::whole(), label: Label::Untrusted }]),
             body: BodyRule::Whole,
             rewrite: Arc::new([]),
             places: BTreeMap::new(),
+            sinks: Vec::new(),
             resource: Template::of_parameter(PATH),
             scope: BTreeMap::new(),
         }
@@ -264,6 +277,11 @@ impl ActionSpec {
             }
         }
         Ok(arguments)
+    }
+
+    /// What stands in its sinks.
+    pub fn critical(&self, values: &Values<'_>) -> Result<Vec<Critical>, Error> {
+        self.sinks.iter().filter_map(|sink| sink.critical(values).transpose()).collect()
     }
 
     /// What the issuer is to narrow the credential to: the catalog's `scope` with this call's values filled in.
@@ -300,54 +318,6 @@ pub enum CatalogError {
         /// What is wrong with it.
         why: String,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    actions: BTreeMap<String, ActionFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActionFile {
-    #[serde(rename = "match")]
-    matches: String,
-    effect: Effect,
-    resource: String,
-    #[serde(default)]
-    scope: BTreeMap<String, Value>,
-    #[serde(default)]
-    facts: BTreeMap<String, FactFile>,
-    #[serde(default)]
-    body: BodyRule,
-    #[serde(default)]
-    yields: Vec<YieldFile>,
-    #[serde(default)]
-    rewrite: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum FactFile {
-    At(String),
-    Typed(TypedFactFile),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TypedFactFile {
-    at: String,
-    #[serde(rename = "type", default)]
-    kind: FactType,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct YieldFile {
-    #[serde(rename = "at")]
-    _at: String,
-    label: Label,
 }
 
 /// A path with parameters must itself be in the one form a target may have.

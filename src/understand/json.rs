@@ -60,6 +60,16 @@ pub fn at<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, String> 
     Ok(Some(here.get()))
 }
 
+/// What stands directly in an object or array; nothing in anything else.
+pub fn children(raw: &str) -> Vec<&str> {
+    let here: Vec<&RawValue> = if raw.starts_with('[') {
+        serde_json::from_str(raw).unwrap_or_default()
+    } else {
+        serde_json::from_str::<BTreeMap<String, &RawValue>>(raw).unwrap_or_default().into_values().collect()
+    };
+    here.into_iter().map(RawValue::get).collect()
+}
+
 #[derive(serde::Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(transparent)]
 struct Name(String);

@@ -10,6 +10,7 @@ use super::{Error, json};
 use crate::model::Argument;
 
 /// Where the values of a call come from.
+#[derive(Clone, Copy)]
 pub struct Values<'a> {
     /// The target as it stands.
     pub target: &'a Target,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -10,6 +9,7 @@ use super::super::lineage::{document, plain};
 use super::super::{Exit, Failure, Output};
 use super::Bench;
 use crate::app::{Material, files};
+use crate::config::Config;
 use crate::judge::{Case, Policies, Tried, Unread, read_cases};
 
 /// How the cases went.
@@ -61,13 +61,13 @@ impl Report {
 }
 
 /// Tries every case that lies beside the policies.
-pub fn try_all(material: &Material, folder: &Path) -> Result<Report, Failure> {
+pub fn try_all(material: &Material, config: &Config) -> Result<Report, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
     let policies = material.policies().map_err(|error| wrong(&error))?;
     let mut report = Report { cases: Vec::new(), rules: Vec::new(), notes: policies.strangers() };
     let mut tried: BTreeMap<String, [usize; 2]> = BTreeMap::new();
     let mut mistakes = Vec::new();
-    for file in files(folder, ".cases.toml")? {
+    for file in files(&config.policies, ".cases.toml", config.preset)? {
         let beside = file.name.replace(".cases.toml", ".cedar");
         if !material.sources.iter().any(|source| source.name == beside) {
             return Err(Failure::Usage(format!("{}: there is no `{beside}` beside it", file.name)));
@@ -102,7 +102,7 @@ fn try_one(case: &Case, policies: &Policies, tried: &mut BTreeMap<String, [usize
 }
 
 pub(super) fn run(bench: &mut Bench<'_>, strict: bool) -> Result<Exit, Failure> {
-    let report = try_all(&bench.material()?, &bench.config.policies)?;
+    let report = try_all(&bench.material()?, &bench.config)?;
     match bench.output {
         Output::Text => tell(&report, bench.out)?,
         Output::Json => document(&report, bench.out)?,

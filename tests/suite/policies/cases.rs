@@ -44,8 +44,7 @@ fn shipped(name: &Path) -> bool {
 
 #[test]
 fn every_shipped_rule_has_a_case_in_which_it_holds_and_one_in_which_it_does_not() {
-    // Beside policies of somebody else's, under which no case could come out as it says.
-    let folder = folder(&[("own.cedar", "@id(\"own\") forbid(principal, action, resource);")]);
+    let folder = folder(&[("own.cedar", OWN)]);
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(checkout("policies")).unwrap() {
         let path = entry.unwrap().path();
@@ -62,15 +61,28 @@ fn every_shipped_rule_has_a_case_in_which_it_holds_and_one_in_which_it_does_not(
         assert!(!text.contains("Tool::\"") && !text.contains("Action::\"tool:"), "{name}.cedar names a tool");
         assert_eq!(text.matches("forbid(").count() + text.matches("permit(").count(), text.matches("@id(").count());
     }
-    let (code, told) = json(folder.path(), &["policy", "test"]);
-    assert_eq!(code, 0, "{told:#}");
-    fs::remove_file(folder.path().join("policies/own.cedar")).unwrap();
-    let (code, told) = json(folder.path(), &["policy", "test", "--strict"]);
-    assert_eq!(code, 0, "{told:#}");
-    assert!(told["rules"].as_array().unwrap().len() >= 15 && told["cases"].as_array().unwrap().len() >= 40, "{told:#}");
-    let (code, printed) = run(folder.path(), &["check"]);
-    assert!(code == 0 && printed.contains(" cases of policies, 0 failed\n"), "{printed}");
+    let configuration = fs::read_to_string(folder.path().join("countersign.toml")).unwrap();
+    for preset in ["strict", "balanced"] {
+        let text = format!("[policies]\npreset = \"{preset}\"\n{configuration}");
+        fs::write(folder.path().join("countersign.toml"), text).unwrap();
+        fs::write(folder.path().join("policies/own.cedar"), OWN).unwrap();
+        let (code, told) = json(folder.path(), &["policy", "test"]);
+        assert_eq!(code, 0, "{told:#}");
+        fs::remove_file(folder.path().join("policies/own.cedar")).unwrap();
+        let (code, told) = json(folder.path(), &["policy", "test", "--strict"]);
+        assert_eq!(code, 0, "{told:#}");
+        let rules = told["rules"].as_array().unwrap();
+        assert!(rules.len() >= 20 && told["cases"].as_array().unwrap().len() >= 50, "{told:#}");
+        let loaded = |name: &str| rules.iter().any(|rule| rule["file"].as_str().unwrap().ends_with(name));
+        assert_eq!(loaded("values.strict.cedar"), preset == "strict", "{told:#}");
+        assert_eq!(loaded("values.balanced.cedar"), preset == "balanced", "{told:#}");
+        let (code, printed) = run(folder.path(), &["check"]);
+        assert!(code == 0 && printed.contains(" cases of policies, 0 failed\n"), "{printed}");
+    }
 }
+
+/// Under it, no case could come out as it says.
+const OWN: &str = "@id(\"own\") forbid(principal, action, resource);";
 
 const RULE: &str = "@id(\"look\") permit(principal, action in Action::\"effect:read\", resource);\n";
 

@@ -9,7 +9,7 @@ use countersign::judge::vocabulary::{FACTS, Kind};
 use countersign::judge::{ActionShape, AgentShape};
 use countersign::model::{
     AgentFacts, ApprovalFacts, Argument, Call, ChainFacts, Digest, Effect, Exceeded, Facts, IntentFacts, IntentSource,
-    Label, Mode, OpenedBy, TaskFacts, Time, WorkloadFacts,
+    Label, Mode, OpenedBy, TaskFacts, Time, ValueFacts, WorkloadFacts,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -302,9 +302,9 @@ fn facts() -> impl Strategy<Value = Facts> {
         Just(Digest([7; 32])),
         0..6,
     );
-    let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 10);
-    let sets = prop::collection::vec(subsequence(SETS.to_vec(), 0..=4), 3);
-    (words, numbers, sets, prop::collection::vec(any::<bool>(), 8), args(), rules).prop_map(
+    let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 11);
+    let sets = prop::collection::vec(subsequence(SETS.to_vec(), 0..=4), 7);
+    (words, numbers, sets, prop::collection::vec(any::<bool>(), 10), args(), rules).prop_map(
         |(words, numbers, sets, truths, args, rules)| Facts {
             intent: IntentFacts {
                 declared: truths[0],
@@ -318,6 +318,9 @@ fn facts() -> impl Strategy<Value = Facts> {
                 declared: truths[4],
                 depth: numbers[0],
                 age_s: numbers[1],
+                overflow: truths[8],
+                alarmed: truths[9],
+                denials: numbers[10],
                 on_behalf_of: truths[5].then(|| words[2].to_owned()),
             },
             workload: WorkloadFacts { kind: words[3].into(), strength: numbers[2] },
@@ -326,13 +329,19 @@ fn facts() -> impl Strategy<Value = Facts> {
                 .into_iter()
                 .filter(|label| sets[0].contains(&label.name()))
                 .collect(),
+            values: ValueFacts {
+                critical: names(&sets[3]),
+                unattested: sets[4].iter().map(|name| (Arc::from(*name), None)).collect(),
+                delegated: names(&sets[5]),
+                quoted: names(&sets[6]),
+            },
             chain: ChainFacts {
                 calls: numbers[3],
                 repeats: numbers[4],
                 concurrent: numbers[5],
                 fan_out: numbers[8],
                 privilege_s: numbers[9],
-                actions: sets[1].iter().map(|name| Arc::from(*name)).collect(),
+                actions: names(&sets[1]),
             },
             limits: sets[2]
                 .iter()
@@ -344,6 +353,10 @@ fn facts() -> impl Strategy<Value = Facts> {
             args,
         },
     )
+}
+
+fn names(set: &[&str]) -> BTreeSet<Arc<str>> {
+    set.iter().map(|name| Arc::from(*name)).collect()
 }
 
 fn args() -> impl Strategy<Value = BTreeMap<Arc<str>, Argument>> {

@@ -1,0 +1,255 @@
+//! Values that matter: what a call is aimed at, in the one form in which they are compared.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+
+/// Words of a run that a text vouches for as a whole.
+const RUN: usize = 8;
+
+/// A value, or a run of words, by hash: 16 bytes of the SHA-256 of its normal form.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key([u8; 16]);
+
+impl Key {
+    /// Of the digest of a normal form.
+    pub fn of(digest: Digest) -> Self {
+        Self(digest.0.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// What kind of thing a sink takes, and so what of it must be vouched for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkKind {
+    /// Where something goes, or to whom: every value.
+    Destination,
+    /// Which thing it is done to: every value.
+    Object,
+    /// Free text: the addresses, links, account and telephone numbers and keys in it.
+    Text,
+    /// A few words, as a title: nothing, unless a stranger wrote these very words.
+    Words,
+    /// What is read from: nothing. If whoever opened the task named it, what it brings was asked for.
+    Source,
+}
+
+/// What stands in one sink of a call.
+#[derive(Clone, Debug)]
+pub struct Critical {
+    /// The sink, by where it is: `body:/recipients`.
+    pub sink: Arc<str>,
+    /// What it takes.
+    pub kind: SinkKind,
+    /// What must be vouched for.
+    pub values: Vec<Aimed>,
+}
+
+/// One value that must be vouched for.
+#[derive(Clone)]
+pub struct Aimed {
+    /// Its words, in normal form.
+    pub words: Vec<String>,
+    /// Itself by hash, or each run of its words if it is longer than one.
+    pub keys: Vec<Key>,
+    /// It is a link that carries nothing but where it leads: no query, no fragment, no name before the host.
+    pub is_plain_link: bool,
+}
+
+/// The values of calls are not for logs.
+impl fmt::Debug for Aimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<value of {} words>", self.words.len())
+    }
+}
+
+impl Aimed {
+    /// Nothing if there is nothing in it.
+    pub fn new(text: &str) -> Option<Self> {
+        let words: Vec<String> = words(text).collect();
+        if words.is_empty() {
+            let bare = text.trim();
+            let key = Key::of(Digest::of(bare.as_bytes()));
+            return (!bare.is_empty()).then(|| Self {
+                words: vec![bare.to_owned()],
+                keys: vec![key],
+                is_plain_link: false,
+            });
+        }
+        let keys = words.windows(RUN.min(words.len())).map(key).collect();
+        Some(Self { words, keys, is_plain_link: is_plain_link(text.trim()) })
+    }
+}
+
+/// The values that whoever opened a task gave for it. A restart keeps each as a whole, and no longer what stands in it.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "Vec<Digest>", into = "Vec<Digest>")]
+pub struct Given {
+    /// Digests of their normal forms, in order, each once.
+    whole: Vec<Digest>,
+    /// All that they vouch for, in order.
+    keys: Vec<Key>,
+}
+
+impl Given {
+    /// These.
+    pub fn new(texts: &[String]) -> Self {
+        let normal = |text: &String| Digest::of(words(text).collect::<Vec<_>>().join(" ").as_bytes());
+        let keys = texts.iter().flat_map(|text| vouched(text)).collect();
+        Self { whole: texts.iter().map(normal).collect(), keys }.in_order()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.whole.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.whole.is_empty()
+    }
+
+    /// Whether a value stands in them.
+    pub fn has(&self, value: &Aimed) -> bool {
+        value.keys.iter().all(|key| self.keys.binary_search(key).is_ok())
+    }
+
+    /// Whether all of these stand in them.
+    pub fn covers(&self, texts: &[String]) -> bool {
+        texts.iter().filter_map(|text| Aimed::new(text)).all(|value| self.has(&value))
+    }
+
+    /// Both.
+    pub fn joined(&self, more: &Self) -> Self {
+        let whole = [self.whole.as_slice(), &more.whole].concat();
+        Self { whole, keys: [self.keys.as_slice(), &more.keys].concat() }.in_order()
+    }
+
+    fn in_order(mut self) -> Self {
+        self.whole.sort_unstable();
+        self.whole.dedup();
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        self
+    }
+}
+
+impl From<Vec<Digest>> for Given {
+    fn from(whole: Vec<Digest>) -> Self {
+        let keys = whole.iter().map(|digest| Key::of(*digest)).collect();
+        Self { whole, keys }.in_order()
+    }
+}
+
+impl From<Given> for Vec<Digest> {
+    fn from(given: Given) -> Self {
+        given.whole
+    }
+}
+
+/// All that a text vouches for: every run of up to eight of its words, and what stands in these as an address or link.
+pub fn vouched(text: &str) -> Vec<Key> {
+    let found: Vec<String> = words(text).collect();
+    let mut keys = Vec::new();
+    for start in 0..found.len() {
+        let rest = found.get(start..).unwrap_or_default();
+        keys.extend((1..=RUN.min(rest.len())).filter_map(|length| rest.get(..length).map(key)));
+    }
+    keys.extend(super::entity::entities(text).iter().filter_map(|entity| Aimed::new(entity)).flat_map(|one| one.keys));
+    keys
+}
+
+fn key(run: &[String]) -> Key {
+    Key::of(Digest::of(run.join(" ").as_bytes()))
+}
+
+/// The words of a text in normal form: lower case, without the marks around them; a link without `http://`, `www.` and
+/// the slash at its end.
+pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(is_between).filter_map(|word| {
+        let word = word.trim_matches(|sign: char| !sign.is_alphanumeric());
+        let lower = word.to_lowercase();
+        let bare = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")).unwrap_or(&lower);
+        let bare = bare.strip_prefix("www.").unwrap_or(bare);
+        (!bare.is_empty()).then(|| bare.to_owned())
+    })
+}
+
+/// What stands between words, and in none of the things that are compared.
+pub(super) fn is_between(sign: char) -> bool {
+    sign.is_whitespace() || matches!(sign, ',' | ';' | '|' | '"' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '`')
+}
+
+fn is_plain_link(text: &str) -> bool {
+    super::entity::is_link(text) && !text.contains(['?', '#', '@', ' ', '%'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vouches(text: &str, value: &str) -> bool {
+        let known = vouched(text);
+        Aimed::new(value).unwrap().keys.iter().all(|key| known.contains(key))
+    }
+
+    #[test]
+    fn a_sentence_vouches_for_what_stands_in_it_and_for_nothing_else() {
+        let said = "Please pay 'Le Marais Boutique' (see https://www.example.com/bills/) and tell Ana <ana@corp.example>, file 13.";
+        for value in [
+            "le marais boutique",
+            "LE MARAIS",
+            "example.com/bills",
+            "http://example.com/bills/",
+            "ana@corp.example",
+            "13",
+        ] {
+            assert!(vouches(said, value), "{value}");
+        }
+        for value in [
+            "le boutique",
+            "example.com",
+            "ana@corp.example.evil",
+            "1",
+            "3",
+            "boutique le",
+            "аna@corp.example",
+            "ana@corp\u{200b}.example",
+        ] {
+            assert!(!vouches(said, value), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_vouched_for_by_all_of_its_words_in_their_order() {
+        let said = "one two three four five six seven eight nine ten eleven";
+        assert!(vouches(said, "two three four five six seven eight nine ten"));
+        assert!(!vouches(said, "two three four five six seven eight nine eleven"));
+        assert_eq!(Aimed::new("one two three four five six seven eight nine ten").unwrap().keys.len(), 3);
+    }
+
+    #[test]
+    fn what_has_no_words_is_compared_as_it_stands() {
+        assert!(Aimed::new(" ").is_none());
+        assert_eq!(Aimed::new("--").unwrap().keys, Aimed::new(" -- ").unwrap().keys);
+        assert!(!vouches("a -- b", "--"), "marks are no words, so no text vouches for them");
+    }
+
+    #[test]
+    fn a_link_that_carries_more_than_where_it_leads_is_not_plain() {
+        for (link, plain) in [
+            ("www.informations.com", true),
+            ("https://example.com/a/b", true),
+            ("https://example.com/a?b=secret", false),
+            ("https://example.com/#secret", false),
+            ("https://secret@example.com/", false),
+            ("https://example.com/%73ecret", false),
+            ("not a link", false),
+        ] {
+            assert_eq!(Aimed::new(link).unwrap().is_plain_link, plain, "{link}");
+        }
+    }
+}
