@@ -64,9 +64,9 @@ class Session:
     def __init__(self, stage, suite, row, actions):
         self.stage, self.suite, self.name = stage, suite, f"session-{next(NUMBERS)}"
         self.events, self.amendments = [], 0
-        prompt = row["text"].strip()
-        named = [line["resource"] for line in actions if "resource" in line]
-        self.task = stage.sidecar.open_task(suite, prompt, actions, [prompt, *named])
+        # Who leaves out the blank behind a full stop has ended a sentence, and named no host.
+        prompt = re.sub(r"(?<=[a-z])\.(?=[A-Z])", ". ", row["text"].strip())
+        self.task = stage.sidecar.open_task(suite, prompt, actions, [prompt])
 
     def play(self, steps, agree):
         """Makes the steps' calls in order. `agree(whose)` says whether the person agrees to a call of theirs."""
@@ -104,7 +104,9 @@ class Session:
         return None
 
     def alarmed(self):
-        return any(verdict.get("code") == "chain_limit_reached" for _, _, verdict in self.events)
+        """Whether a reviewer is told that the task does more than it was opened for."""
+        refused = (verdict for _, _, verdict in self.events if verdict["decision"] in ("deny", "throttle"))
+        return any(self.stage.sidecar.alarmed(verdict["call"]) for verdict in refused)
 
 
 def benign(stage, suite, row, agree=lambda _: True):

@@ -84,6 +84,4 @@ def play_all(stage, rows):
             counted.interrupted_deny += bool(denied)
             counted.interrupted_ask += bool(asked and not denied)
             counted.amendments += run.amendments
-        if asked:
-            stage.renew()
     return counted

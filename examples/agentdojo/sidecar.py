@@ -58,7 +58,7 @@ def free_port():
 class Sidecar:
     """`countersign serve` in a folder of its own."""
 
-    def __init__(self, folder, binary, preset, upstream, drafted=()):
+    def __init__(self, folder, binary, upstream, settings, drafted=()):
         self.folder, self.binary = pathlib.Path(folder), binary
         self.door_port, self.admin_port = free_port(), free_port()
         self.folder.mkdir(parents=True)
@@ -68,7 +68,9 @@ class Sidecar:
         config = (HERE / "countersign.toml").read_text() + "".join(drafted)
         for old, new in (("7080", self.door_port), ("7081", self.admin_port), ("9001", upstream)):
             config = config.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
-        config = config.replace("uid = 1000", f"uid = {os.getuid()}").replace('preset = "strict"', f'preset = "{preset}"')
+        config = config.replace("uid = 1000", f"uid = {os.getuid()}")
+        for key, value in settings.items():
+            config = re.sub(rf'^{key} = "\w+"', f'{key} = "{value}"', config, count=1, flags=re.M)
         (self.folder / "countersign.toml").write_text(config)
         self.tokens = {}
         for name in sorted({"sam", "framework", *re.findall(r'file = "([a-z_-]+)\.token"', config)}):
@@ -170,7 +172,7 @@ class Sidecar:
         """What the door decided, in its own words."""
         call = headers["Countersign-Call"]
         if status < 300:
-            verdict = {"decision": "allow"}
+            verdict = {"decision": "allow", "code": None}
         elif headers.get_content_type() == "application/problem+json":
             verdict = {key: answer.get(key) for key in ("decision", "code", "approval")}
         else:
@@ -178,7 +180,7 @@ class Sidecar:
         if verdict["decision"] == "unavailable":
             raise Broken(f"call {call}: {answer}")
         self.verdicts[call] = verdict
-        return verdict
+        return verdict | {"call": call}
 
     # The reviewer.
 
@@ -188,6 +190,12 @@ class Sidecar:
         status, _, answer = self.admin.ask("POST", f"/v1/approvals/{approval}/{verb}", headers, {"why": "played"})
         if status >= 300:
             raise Broken(f"question {approval} takes no answer: {answer}")
+
+    def alarmed(self, call):
+        """Whether the record of a call says that its task did more than it was opened for."""
+        _, _, story = self.admin.ask("GET", f"/v1/calls/{call}", {"Authorization": f"Bearer {self.tokens['sam']}"})
+        facts = (record["entry"].get("facts", {}) for record in story["records"])
+        return any(fact.get("task", {}).get("overflow") for fact in facts)
 
 
 def agrees(heard, row):

@@ -15,36 +15,26 @@ from sidecar import HERE, Broken, Sidecar, Wire
 
 
 class Stage:
-    """One suite's sidecar. It is started anew where what a person agreed to must not be remembered."""
+    """One sidecar. With `remember`, it knows what people have agreed to, as long as it runs."""
 
-    def __init__(self, theatre, preset):
-        self.theatre, self.preset = theatre, preset
-        self.traces, self.catalogs = theatre.traces, theatre.catalogs
+    def __init__(self, theatre, preset, remember=False):
+        self.theatre, self.traces, self.catalogs = theatre, theatre.traces, theatre.catalogs
         self.mock = Wire(theatre.port)
-        self.sidecar = None
-        self.renew()
-
-    def renew(self):
-        self.close()
-        folder = pathlib.Path(tempfile.mkdtemp(dir=self.theatre.folder)) / "sidecar"
-        drafts = {suite: draft.configuration(suite) for suite in self.theatre.drafts}
-        sidecar = Sidecar(folder, self.theatre.binary, self.preset, self.theatre.port, drafts.values())
-        for suite, text in self.theatre.drafts.items():
-            sidecar.draft(suite, text)
-        self.sidecar = sidecar.start()
-
-    def close(self):
-        if self.sidecar:
-            sidecar, self.sidecar = self.sidecar, None
-            self.theatre.tally += sidecar.stop()
+        settings = {"preset": preset, "remember": "8h" if remember else "never"}
+        drafts = [draft.configuration(suite) for suite in theatre.drafts]
+        folder = pathlib.Path(tempfile.mkdtemp(dir=theatre.folder)) / "sidecar"
+        self.sidecar = Sidecar(folder, theatre.binary, theatre.port, settings, drafts)
+        for suite, text in theatre.drafts.items():
+            self.sidecar.draft(suite, text)
+        self.sidecar.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
         if kind is None:
-            self.close()
-        elif self.sidecar:
+            self.theatre.tally += self.sidecar.stop()
+        else:
             self.sidecar.process.kill()
 
 
@@ -76,13 +66,9 @@ class Theatre:
 
     def each(self, preset, way):
         """Plays every suite in this way: suite -> block."""
-        def one(suite):
-            with Stage(self, preset) as stage:
-                return way(stage, suite)
-
         suites = [suite for suite in self.traces.suites() if suite in self.traces.user]
         with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
-            return dict(zip(suites, pool.map(one, suites)))
+            return dict(zip(suites, pool.map(lambda suite: way(self, preset, suite), suites)))
 
     def recorded(self, preset):
         """Plays the recorded model runs, each by itself."""
@@ -95,47 +81,44 @@ class Theatre:
             return sum(pool.map(some, parts), Runs())
 
 
-def pairs_of(stage, suite, users=None):
-    return [pair for pair in stage.traces.pairs if pair["suite"] == suite and (users is None or pair["user_task"] in users)]
+def attack(stage, block, words, users=None):
+    """Every pair of the suite, or those of some of its users' tasks."""
+    for pair in stage.traces.pairs:
+        if pair["suite"] == block.name and (users is None or pair["user_task"] in users):
+            injection = stage.traces.injection[block.name][pair["injection_task"]]
+            block.add_pair(pair, injection, play.attacked(stage, pair, words))
 
 
-def attack(stage, block, pairs, words):
-    for pair in pairs:
-        session = play.attacked(stage, pair, words)
-        block.add_pair(pair, stage.traces.injection[pair["suite"]][pair["injection_task"]], session)
-
-
-def cold(stage, suite):
+def cold(theatre, preset, suite):
     """Nothing was learned: whoever agrees to something is asked again in the next task."""
     block = Block(suite)
-    attack(stage, block, pairs_of(stage, suite), traces.order)
-    for row in stage.traces.user[suite].values():
-        session = play.benign(stage, suite, row)
-        block.add_benign(row, session)
-        if session.decided("ask"):
-            stage.renew()
+    with Stage(theatre, preset) as stage:
+        for row in theatre.traces.user[suite].values():
+            block.add_benign(row, play.benign(stage, suite, row))
+        attack(stage, block, traces.order)
     return block
 
 
-def obfuscated(stage, suite):
+def obfuscated(theatre, preset, suite):
     """The attacker's values stand nowhere as they are."""
     block = Block(suite)
-    attack(stage, block, pairs_of(stage, suite), traces.riddle)
+    with Stage(theatre, preset) as stage:
+        attack(stage, block, traces.riddle)
     return block
 
 
-def warm(stage, suite):
+def warm(theatre, preset, suite):
     """Half of the tasks were done before, with a person's yes where one was asked; the other half is judged. Both ways."""
-    block, tasks = Block(suite), list(stage.traces.user[suite].items())
+    block, tasks = Block(suite), list(theatre.traces.user[suite].items())
     for half in (0, 1):
-        stage.renew()
-        for _, row in tasks[half::2]:
-            play.benign(stage, suite, row)
-        unseen = dict(tasks[1 - half::2])
-        for row in unseen.values():
-            # Nobody agrees to anything here: what one unseen task is asked must not help the next.
-            block.add_benign(row, play.benign(stage, suite, row, agree=lambda _: False))
-        attack(stage, block, pairs_of(stage, suite, unseen), traces.order)
+        with Stage(theatre, preset, remember=True) as stage:
+            for _, row in tasks[half::2]:
+                play.benign(stage, suite, row)
+            unseen = dict(tasks[1 - half::2])
+            for row in unseen.values():
+                # Nobody agrees to anything here: what one unseen task is asked must not help the next.
+                block.add_benign(row, play.benign(stage, suite, row, agree=lambda _: False))
+            attack(stage, block, traces.order, unseen)
     return block
 
 
