@@ -26,36 +26,53 @@ def plan(row, catalog):
 
 
 class Run(play.Session):
-    """One run. The agent knows its plan, and asks for a line more before a change that the plan does not have."""
+    """One run. The agent knows its plan; before a change that the plan does not have, it plans anew, and asks for what the rest
+    of its way takes: once, for all of it."""
 
     def __init__(self, stage, row):
         self.catalog = stage.catalogs[row["suite"]]
         lines = plan(row, self.catalog)
-        self.left = collections.Counter()
+        self.left, self.refused = collections.Counter(), False
         for line in lines:
             self.left[line["action"].rpartition("/")[2]] += line.get("max", 0)
         super().__init__(stage, row["suite"], row, lines)
-        self.refused = 0
+
+    def play(self, steps, agree):
+        self.way = [call for _, call, _ in steps if not self.catalog.reads(call["tool"])]
+        return super().play(steps, agree)
 
     def step(self, whose, call, agree):
         tool = call["tool"]
         if not self.catalog.reads(tool):
-            if self.left[tool]:
-                self.left[tool] -= 1
-            else:
-                self.ask_for(tool, call, agree(whose))
+            if not self.left[tool] and not self.refused:
+                self.plan_anew(agree(whose))
+            self.left[tool] -= 1
+            self.way.remove(call)
         super().step(whose, call, agree)
 
-    def ask_for(self, tool, call, agreed):
+    def plan_anew(self, agreed):
+        lacking, left = collections.Counter(), self.left.copy()
+        for call in self.way:
+            left[call["tool"]] -= 1
+            if left[call["tool"]] < 0:
+                lacking[call["tool"], self.catalog.resource(call["tool"], call["args"])] += 1
+        lines = [
+            {"action": f"{self.suite}/{tool}", "resource": resource, "max": count}
+            for (tool, resource), count in lacking.items()
+        ]
         sidecar = self.stage.sidecar
-        line = {"action": f"{self.suite}/{tool}", "resource": self.catalog.resource(tool, call["args"]), "max": 1}
-        status, _, answer = sidecar.amend(self.suite, self.task, line)
+        status, _, answer = sidecar.amend(self.suite, self.task, lines)
         if status == 428:
-            sidecar.answer(answer["approval"]["id"], agreed)
+            approval = answer["approval"]["id"]
+            sidecar.answer(approval, agreed)
             if agreed:
-                status, _, answer = sidecar.amend(self.suite, self.task, line, answer["approval"]["id"])
-        self.amendments += status < 300
-        self.refused += status >= 300
+                status, _, answer = sidecar.amend(self.suite, self.task, lines, approval)
+        if status < 300:
+            self.amendments += 1
+            for line in lines:
+                self.left[line["action"].rpartition("/")[2]] += line["max"]
+        else:
+            self.refused = True
 
 
 def play_one(stage, row):

@@ -163,10 +163,10 @@ class Sidecar:
         headers = {"Authorization": f"Bearer {self.tokens[agent]}"}
         return self.heard(*self.door.ask("POST", f"/-/approvals/{approval}/resume", headers))
 
-    def amend(self, agent, task, action, approval=None):
+    def amend(self, agent, task, lines, approval=None):
         headers = {"Authorization": f"Bearer {self.tokens[agent]}"} | ({"Agent-Approval": approval} if approval else {})
         path = f"/-/tasks/{task['task']}/amendments"
-        return self.door.ask("POST", path, headers, {"actions": [action]})
+        return self.door.ask("POST", path, headers, {"actions": lines})
 
     def heard(self, status, headers, answer):
         """What the door decided, in its own words."""
