@@ -1,6 +1,7 @@
 //! The configuration as written: one TOML file, unknown keys are errors.
 
 mod agent;
+mod asked;
 mod elsewhere;
 mod fixed;
 mod parsed;
@@ -288,6 +289,7 @@ struct ToolFile {
     request_headers: Vec<String>,
     #[serde(default)]
     answer_headers: Vec<String>,
+    introspect: Option<SecretFile>,
 }
 
 #[derive(Debug, Deserialize)]

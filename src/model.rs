@@ -2,6 +2,7 @@
 
 mod about;
 mod action;
+mod asker;
 mod call;
 mod caller;
 mod code;
@@ -27,6 +28,7 @@ mod tool;
 
 pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect};
+pub use asker::Askers;
 pub use call::{Call, Incoming};
 pub use caller::{AgentName, Caller, Proof, Workload};
 pub use code::{Code, Decision};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::people::{Approvals, Reviewer, approvals, reviewers};
-use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, elsewhere, tool};
+use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, asked, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
@@ -165,13 +165,15 @@ pub enum Rule {
     All(Vec<Rule>),
 }
 
-/// A tool and its catalog's file.
+/// A tool, and what stands beside it.
 #[derive(Debug)]
 pub struct ToolConfig {
     /// The tool.
     pub tool: Arc<Tool>,
-    /// Its catalog.
+    /// Its catalog's file.
     pub catalog: PathBuf,
+    /// What it proves itself with when it asks about a token.
+    pub introspect: Option<SecretFrom>,
 }
 
 /// What lends credentials.
@@ -198,6 +200,8 @@ pub enum IssuerKind {
         header: Option<HeaderName>,
         /// How long a key signs.
         rotate: Option<Duration>,
+        /// Whether its tools ask about the tokens they get, so that a token can be ended.
+        asked: bool,
     },
 }
 
@@ -227,7 +231,7 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
         let file: File =
             toml::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string().trim_end().to_owned()))?;
-        let issuers: BTreeMap<Arc<str>, IssuerKind> = file
+        let mut issuers: BTreeMap<Arc<str>, IssuerKind> = file
             .issuers
             .into_iter()
             .map(|(name, issuer)| Ok((named("issuers", &name)?, issuer.parse(&name, base)?)))
@@ -237,6 +241,7 @@ impl Config {
             .into_iter()
             .map(|(name, tool)| tool::parse(&name, tool, base, &issuers))
             .collect::<Result<_, _>>()?;
+        asked::note(&tools, &mut issuers)?;
         let known: BTreeSet<Arc<str>> = tools.iter().map(|tool| tool.tool.name.clone()).collect();
         Ok(Self {
             listen: Listen {
@@ -363,7 +368,8 @@ impl IssuerFile {
                 }
             }
             Self::Jwt { issuer, audience, header: name, rotate } => {
-                IssuerKind::Jwt { issuer, audience, header: header(name)?, rotate: rotate.map(|span| span.0) }
+                let (header, rotate) = (header(name)?, rotate.map(|span| span.0));
+                IssuerKind::Jwt { issuer, audience, header, rotate, asked: false }
             }
         })
     }
