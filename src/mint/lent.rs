@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_token_is_found_by_all_its_bytes_for_its_tool_until_it_ends() {
         let (lent, now) = (Lent::default(), Timestamp::from_millis(1_000));
-        let later = |ms| Timestamp::from_millis(1_000 + ms);
+        let later = |ms: i64| Timestamp::from_millis(1_000 + ms);
         let token =
             |number, expires_at| Token { call: CallId::new(now, [number; 10]), tool: "drive".into(), expires_at };
         let (first, second) = (token(1, later(10)), token(2, later(20)));

@@ -204,6 +204,16 @@ fn what_makes_no_sense_is_told_under_its_key() {
         (AGENT_DOOR, "expose = true", ["`listen.expose`", "`listen.tls`"]),
         (AGENT_DOOR, "socket_mode = \"rw\"", ["`listen.socket_mode`", "`rw`"]),
         ("kind = \"jwt\"", "kind = \"jwt\"\nheader = \"x y\"", ["`issuers.calls.header`", "`x y`"]),
+        (
+            UPSTREAM,
+            "introspect = { env = \"T\" }\nupstream = \"https://a.example\"\ncatalog = \"a\"\nissuer = \"none\"\n[issuers.none]\nkind = \"none\"\n[tools.b]\nupstream = \"https://b.example\"",
+            ["`tools.tracker.introspect`", "only our own tokens"],
+        ),
+        (
+            UPSTREAM,
+            "upstream = \"https://a.example\"\ncatalog = \"a\"\nissuer = \"calls\"\n[tools.asks]\nintrospect = { env = \"T\" }\nupstream = \"https://b.example\"",
+            ["`tools.tracker.introspect`", "issuer of its own"],
+        ),
     ] {
         assert_told(from, to, &words);
     }

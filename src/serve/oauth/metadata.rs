@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HOST};
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{INTROSPECT, KEYS, METADATA, REVOKE};
 use crate::mediate::Refusal;
@@ -22,7 +22,7 @@ pub(super) fn metadata<B>(
     request: &Request<B>,
     (scheme, asked): (&Scheme, bool),
 ) -> Result<Response<Full<Bytes>>, Refusal> {
-    let host = request.uri().authority().map(|authority| authority.as_str());
+    let host = request.uri().authority().map(Authority::as_str);
     let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok()).unwrap_or_default();
     let path = request.uri().path().strip_prefix(METADATA).unwrap_or_default();
     let mut those =
@@ -44,7 +44,7 @@ pub(super) fn metadata<B>(
             told.insert(format!("{name}_endpoint_auth_methods_supported"), json!(["client_secret_basic"]));
         }
     }
-    let mut answer = reply::json(200, &Value::from(told));
+    let mut answer = reply::json(200, &told);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
 }
