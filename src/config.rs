@@ -311,6 +311,8 @@ enum IssuerFile {
         #[serde(default)]
         header: Option<String>,
         #[serde(default)]
+        algorithm: crate::model::Algorithm,
+        #[serde(default)]
         rotate: Option<Span>,
     },
 }

@@ -2,6 +2,7 @@
 
 mod about;
 mod action;
+mod algorithm;
 mod asker;
 mod call;
 mod caller;
@@ -28,6 +29,7 @@ mod tool;
 
 pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect};
+pub use algorithm::Algorithm;
 pub use asker::Askers;
 pub use call::{Call, Incoming};
 pub use caller::{AgentName, Caller, Proof, Workload};

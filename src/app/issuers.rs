@@ -33,10 +33,11 @@ impl Configured {
                 IssuerKind::Static { secret, header, prefix } => {
                     Arc::new(StaticSecret::new(&secrets::lent(secret, environment)?, header.clone(), prefix.clone()))
                 }
-                IssuerKind::Jwt { issuer, audience, header, rotate, asked } => {
+                IssuerKind::Jwt { issuer, audience, header, algorithm, rotate, asked } => {
                     let usual = Schedule::default();
                     let schedule = Schedule { rotate: rotate.unwrap_or(usual.rotate), ..usual };
-                    let ring = Arc::new(KeyRing::open(&config.keys.join(format!("issuer-{name}")), schedule, now)?);
+                    let folder = config.keys.join(format!("issuer-{name}"));
+                    let ring = Arc::new(KeyRing::open(&folder, *algorithm, schedule, now)?);
                     let issuer = issuer.clone().unwrap_or_else(|| format!("https://countersign.invalid/{name}"));
                     all.published.push((issuer.clone(), ring.clone()));
                     let options = JwtOptions { issuer, audience: audience.clone(), header: header.clone() };

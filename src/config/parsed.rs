@@ -13,7 +13,7 @@ use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, asked, el
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
-use crate::model::{AgentName, Mode, Tool};
+use crate::model::{AgentName, Algorithm, Mode, Tool};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -198,6 +198,8 @@ pub enum IssuerKind {
         audience: Option<String>,
         /// The header it goes into.
         header: Option<HeaderName>,
+        /// What they are signed by.
+        algorithm: Algorithm,
         /// How long a key signs.
         rotate: Option<Duration>,
         /// Whether its tools ask about the tokens they get, so that a token can be ended.
@@ -367,9 +369,9 @@ impl IssuerFile {
                     header,
                 }
             }
-            Self::Jwt { issuer, audience, header: name, rotate } => {
+            Self::Jwt { issuer, audience, header: name, algorithm, rotate } => {
                 let (header, rotate) = (header(name)?, rotate.map(|span| span.0));
-                IssuerKind::Jwt { issuer, audience, header, rotate, asked: false }
+                IssuerKind::Jwt { issuer, audience, header, algorithm, rotate, asked: false }
             }
         })
     }

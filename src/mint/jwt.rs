@@ -1,4 +1,4 @@
-//! Our own token: an RFC 9068 access token, signed with ES256, that names this one call and is worth nothing for another.
+//! Our own token: an RFC 9068 access token, signed with ES256 or EdDSA, that names this one call and is worth nothing for another.
 //!
 //! `authorization_details` (RFC 9396) hold method, target, content digest, intent and the verdict's place in the
 //! lineage, so that a tool which checks them refuses the token for a changed byte. jsonwebtoken would read the key anew
@@ -57,7 +57,7 @@ impl JwtIssuer {
     fn token(&self, order: &Order<'_>, expires_at: Timestamp) -> Result<String, IssuerError> {
         let refused = |why: &'static str| IssuerError::Refused(why.into());
         let key = self.keys.signing(order.now).ok_or_else(|| refused("there is no key to sign with"))?;
-        let header = Header { typ: "at+jwt", alg: "ES256", kid: &key.id };
+        let header = Header { typ: "at+jwt", alg: key.algorithm().name(), kid: &key.id };
         let claims = self.claims(order, expires_at);
         let mut token = String::with_capacity(1_536);
         encode(&header, &mut token)?;

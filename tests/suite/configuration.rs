@@ -204,6 +204,14 @@ fn what_makes_no_sense_is_told_under_its_key() {
         (AGENT_DOOR, "expose = true", ["`listen.expose`", "`listen.tls`"]),
         (AGENT_DOOR, "socket_mode = \"rw\"", ["`listen.socket_mode`", "`rw`"]),
         ("kind = \"jwt\"", "kind = \"jwt\"\nheader = \"x y\"", ["`issuers.calls.header`", "`x y`"]),
+    ] {
+        assert_told(from, to, &words);
+    }
+}
+
+#[test]
+fn all_tools_of_an_issuer_ask_about_its_tokens_or_none() {
+    for (from, to, words) in [
         (
             UPSTREAM,
             "introspect = { env = \"T\" }\nupstream = \"https://a.example\"\ncatalog = \"a\"\nissuer = \"none\"\n[issuers.none]\nkind = \"none\"\n[tools.b]\nupstream = \"https://b.example\"",
