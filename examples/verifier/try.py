@@ -248,12 +248,18 @@ algorithm = "EdDSA"
 {"".join(tool.config() for tool in tools)}""")
 
 
+def serve(command, door, started):
+    sidecar = subprocess.Popen([*command, "serve"], stdout=subprocess.DEVNULL)
+    started.append(sidecar)
+    wait_until_open(door, sidecar)
+    return sidecar
+
+
 def run(countersign, tools, folder, started):
     door = free_port()
     lay_out(folder, tools, door)
-    sidecar = subprocess.Popen([countersign, "--config", str(folder / "countersign.toml"), "serve"])
-    started.append(sidecar)
-    wait_until_open(door, sidecar)
+    command = [countersign, "--config", str(folder / "countersign.toml")]
+    sidecar = serve(command, door, started)
     for tool in tools:
         started.append(tool.start(door))
         wait_until_open(tool.port, started[-1])
@@ -271,7 +277,12 @@ def run(countersign, tools, folder, started):
     sidecar.wait()
     for call, request in zip(asking, stolen):
         expect(call.tool.name, "with nobody to ask", call.tool.send(request), "unavailable")
+    serve(command, door, started)
+    for call, request in zip(asking, stolen):
+        expect(call.tool.name, "a token of before the sidecar died", call.tool.send(request), "ended")
         call.__exit__()
+    verified = subprocess.run([*command, "lineage", "verify"], capture_output=True, text=True)
+    expect("countersign", "its lineage", (verified.returncode, verified.stdout[:6]), (0, "intact"))
 
 
 def main():
