@@ -1,6 +1,8 @@
 //! The configuration as written: one TOML file, unknown keys are errors.
 
 mod agent;
+mod asked;
+mod directory;
 mod elsewhere;
 mod fixed;
 mod parsed;
@@ -304,6 +306,7 @@ struct ToolFile {
     request_headers: Vec<String>,
     #[serde(default)]
     answer_headers: Vec<String>,
+    introspect: Option<SecretFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -324,6 +327,8 @@ enum IssuerFile {
         audience: Option<String>,
         #[serde(default)]
         header: Option<String>,
+        #[serde(default)]
+        algorithm: crate::model::Algorithm,
         #[serde(default)]
         rotate: Option<Span>,
     },

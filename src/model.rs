@@ -2,6 +2,8 @@
 
 mod about;
 mod action;
+mod algorithm;
+mod asker;
 mod call;
 mod caller;
 mod code;
@@ -31,6 +33,8 @@ mod value;
 
 pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect, Field};
+pub use algorithm::Algorithm;
+pub use asker::Askers;
 pub use call::{Call, Incoming};
 pub use caller::{AgentName, Caller, Proof, Workload};
 pub use code::{Code, Decision};

@@ -5,7 +5,7 @@ mod asks;
 pub mod checked;
 pub mod gateway;
 mod listener;
-mod oauth;
+pub mod oauth;
 mod pages;
 mod patient;
 mod places;

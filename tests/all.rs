@@ -33,6 +33,7 @@ mod attacks {
 #[cfg(test)]
 mod doors {
     mod identify;
+    mod oauth;
 }
 
 #[cfg(test)]

@@ -18,12 +18,12 @@ use super::{EachBetween, StartError, Walk, checkpoints, desk};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
-use crate::mint::KeyRing;
 use crate::model::{Clock, Tool};
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
 use crate::serve::checked::Names;
 use crate::serve::gateway::Gateway;
+use crate::serve::oauth::Oauth;
 use crate::serve::{self, Listener, Places, serve};
 
 /// How long each step on the way to a tool may take.
@@ -42,8 +42,8 @@ const RESERVE: usize = 128;
 pub(super) struct Inside {
     /// How many connections agents may have.
     pub(super) connections: usize,
-    /// The keys it publishes.
-    pub(super) rings: Vec<Arc<KeyRing>>,
+    /// The face of the tokens that tools get.
+    pub(super) oauth: Arc<Oauth>,
     /// Where the time comes from.
     pub(super) clock: Clock,
     /// Our name in `Via`.
@@ -124,7 +124,7 @@ pub(super) fn open(
                 pseudonym: inside.pseudonym.clone(),
                 scheme: if agents_tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP },
             },
-            keys: inside.rings.clone(),
+            oauth: inside.oauth.clone(),
             random: SystemRandom::new(),
             stop: stopped.clone(),
         };

@@ -72,7 +72,8 @@ pub(super) fn parse(
         answer_headers: headers(&file.answer_headers, "answer_headers", forbidden_answer)?,
         name,
     };
-    Ok(ToolConfig { tool: Arc::new(tool), catalog: base.join(file.catalog) })
+    let introspect = file.introspect.map(|from| from.parse(base));
+    Ok(ToolConfig { tool: Arc::new(tool), catalog: base.join(file.catalog), introspect })
 }
 
 /// A header's name.

@@ -106,6 +106,9 @@ fn every_configuration_that_is_shown_is_one() {
     let whole = shown.iter().find(|block| block.starts_with("# countersign.toml")).expect("there is a whole example");
     let config = Config::parse(whole, Path::new("/etc/countersign")).unwrap();
     assert!(!config.agents.is_empty() && !config.tools.is_empty());
+    let tools = page("docs/oauth.md");
+    let config = Config::parse(&blocks(&tools, "toml")[0], Path::new("/etc/countersign")).unwrap();
+    assert!(config.tools[0].introspect.is_some());
     {
         let name = "examples/demo/countersign.toml";
         Config::parse(&page(name), &checkout("examples/demo")).unwrap_or_else(|error| panic!("{name}: {error}"));
