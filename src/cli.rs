@@ -5,6 +5,7 @@ mod approvals;
 mod check;
 mod demo;
 mod door;
+mod init;
 pub mod lineage;
 pub mod policy;
 mod serve;
@@ -38,6 +39,8 @@ enum Command {
     Serve,
     /// See a benign task, an injected one and a stolen token, on this machine alone.
     Demo(demo::DemoArguments),
+    /// Begin: a configuration, policies, and a catalog drafted from a specification.
+    Init(init::InitArguments),
     /// Check the configuration, its catalogs and policies.
     Check(check::CheckArguments),
     /// Test policies, judge recorded calls again, ask why, and draft.
@@ -120,6 +123,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
     match command {
         Command::Serve => serve::run(&config),
         Command::Demo(demo) => demo::run(&demo),
+        Command::Init(init) => init::run(&init, output),
         Command::Check(check) => check::run(&check, &config, output),
         Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
         Command::Agents(agents) => agents::run(&agents, &config, output),
@@ -158,6 +162,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Config(_)
             | StartError::Catalog { .. }
+            | StartError::NoCatalog { .. }
             | StartError::Policy(_)
             | StartError::Secret(_)
             | StartError::Unanswerable(_)

@@ -15,7 +15,8 @@ use serde::Deserialize;
 
 pub use self::elsewhere::webhook;
 pub use self::parsed::{
-    Agent, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom, ToolConfig,
+    Agent, CatalogFrom, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom,
+    ToolConfig,
 };
 pub use self::people::{Approvals, Reviewer};
 pub use self::size::{Bytes, Span};
@@ -274,7 +275,7 @@ struct ChainFile {
 #[serde(deny_unknown_fields)]
 struct ToolFile {
     upstream: String,
-    catalog: PathBuf,
+    catalog: String,
     issuer: String,
     #[serde(default)]
     max_call: Option<Span>,

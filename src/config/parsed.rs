@@ -165,13 +165,22 @@ pub enum Rule {
     All(Vec<Rule>),
 }
 
-/// A tool and its catalog's file.
+/// A tool and where its catalog is.
 #[derive(Debug)]
 pub struct ToolConfig {
     /// The tool.
     pub tool: Arc<Tool>,
     /// Its catalog.
-    pub catalog: PathBuf,
+    pub catalog: CatalogFrom,
+}
+
+/// Where a catalog is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CatalogFrom {
+    /// In the program, under this name.
+    Embedded(Arc<str>),
+    /// In this file.
+    File(PathBuf),
 }
 
 /// What lends credentials.

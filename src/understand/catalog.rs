@@ -1,5 +1,7 @@
 //! The catalog of a tool: which method and path is which action, on what, with which facts.
 
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,6 +9,8 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::file::SinkKind;
+use self::file::{ActionFile, FactFile, File, TypedFactFile};
 use super::Error;
 use super::target::{self, Target};
 use super::values::{Place, Readable, Template, Values, argument, check, fill};
@@ -37,17 +41,23 @@ impl Catalog {
     }
 
     /// The action that an agent's call is: one of the tool's, or else, of an agent that is observed, none in particular.
+    ///
+    /// `readable`: whether values can be read from its body. Where an action wants some and they cannot be, a call of an
+    /// agent that is observed is none in particular, too: it would be refused for that alone.
     pub fn action<'a>(
         &'a self,
         agent: &AgentName,
         tool: &'a ToolCatalog,
         call: (&Method, &str),
+        readable: bool,
     ) -> Option<Matched<'a>> {
         let (method, path) = call;
-        tool.find(method, path).or_else(|| {
-            let observed = self.observed.contains(agent);
-            observed.then(|| tool.unclassified(method, path)).flatten()
-        })
+        let unclassified = || self.observed.contains(agent).then(|| tool.unclassified(method, path)).flatten();
+        match tool.find(method, path) {
+            Some(found) if readable || !found.spec.reads_body => Some(found),
+            Some(found) => unclassified().or(Some(found)),
+            None => unclassified(),
+        }
     }
 
     /// Whether there is an action of this name for an agent's calls.
@@ -95,18 +105,16 @@ impl ToolCatalog {
             if name == UNCLASSIFIED {
                 return Err(wrong("what no catalog knows is called so; take another name".to_owned()));
             }
-            let (method, path) = action
-                .matches
-                .split_once(' ')
-                .ok_or_else(|| wrong("`match` is a method, a space and a path".to_owned()))?;
-            if !super::METHODS.iter().any(|known| known == method) {
-                return Err(wrong(format!("`{method}` is no method that tools are called with")));
+            for (method, path) in action.matches.pairs().map_err(wrong)? {
+                if !super::METHODS.iter().any(|known| known == method) {
+                    return Err(wrong(format!("`{method}` is no method that tools are called with")));
+                }
+                check_template(path).map_err(wrong)?;
+                let router = routes.entry(method.to_owned()).or_default();
+                router
+                    .insert(path, actions.len())
+                    .map_err(|error| wrong(format!("`match` cannot be told from another action's: {error}")))?;
             }
-            check_template(path).map_err(wrong)?;
-            let router = routes.entry(method.to_owned()).or_default();
-            router
-                .insert(path, actions.len())
-                .map_err(|error| wrong(format!("`match` cannot be told from another action's: {error}")))?;
             actions.push(Arc::new(ActionSpec::new(&tool.name, &name, action).map_err(wrong)?));
         }
         Ok(Self { tool, actions, unclassified: Vec::new(), routes })
@@ -163,6 +171,8 @@ pub struct ActionSpec {
     pub body: BodyRule,
     /// Strings of a JSON answer that are turned to the door where they lead to the tool.
     pub rewrite: Arc<[Pointer]>,
+    /// Whether values of its body are read.
+    reads_body: bool,
     places: BTreeMap<Arc<str>, Place>,
     resource: Template,
     scope: BTreeMap<String, Value>,
@@ -190,17 +200,11 @@ impl ActionSpec {
     fn new(tool: &str, name: &str, file: ActionFile) -> Result<Self, String> {
         let mut facts = BTreeMap::new();
         let mut places = BTreeMap::new();
-        let (method, path) = file.matches.split_once(' ').unwrap_or_default();
-        if file.body == BodyRule::Websocket && method != "GET" {
+        let calls = file.matches.pairs()?;
+        if file.body == BodyRule::Websocket && calls.iter().any(|(method, _)| *method != "GET") {
             return Err("a WebSocket is opened with GET (RFC 6455 §4.1)".to_owned());
         }
-        let parameter =
-            |segment: &'_ str| segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')).map(str::to_owned);
-        let parameters: Vec<String> = path.split('/').filter_map(parameter).collect();
-        let readable = Readable {
-            parameters: parameters.iter().map(|name| name.trim_start_matches('*')).collect(),
-            body: file.body == BodyRule::Whole,
-        };
+        let readable = Readable { parameters: parameters(&calls), body: file.body == BodyRule::Whole };
         for (fact, source) in file.facts {
             let (at, kind) = match source {
                 FactFile::At(at) => (at, FactType::default()),
@@ -215,6 +219,12 @@ impl ActionSpec {
         let resource = Template::parse(&file.resource)?;
         resource.check(&readable)?;
         file.scope.values().try_for_each(|value| check(value, &readable))?;
+        // Policies do not see them yet; that they can be read is checked all the same.
+        file.sinks.iter().try_for_each(|sink| Place::parse(&sink.at)?.check(&readable))?;
+        let bodiless = Readable { body: false, ..readable };
+        let reads_body = places.values().any(|place| place.check(&bodiless).is_err())
+            || resource.check(&bodiless).is_err()
+            || file.scope.values().any(|value| check(value, &bodiless).is_err());
         let mut labels: Vec<Label> = file.yields.into_iter().map(|entry| entry.label).collect();
         labels.sort_unstable();
         labels.dedup();
@@ -226,6 +236,7 @@ impl ActionSpec {
             facts,
             yields: labels.into(),
             body: file.body,
+            reads_body,
             places,
             resource,
             scope: file.scope,
@@ -241,6 +252,7 @@ impl ActionSpec {
             yields: Arc::new([Label::Untrusted]),
             body: BodyRule::Whole,
             rewrite: Arc::new([]),
+            reads_body: false,
             places: BTreeMap::new(),
             resource: Template::of_parameter(PATH),
             scope: BTreeMap::new(),
@@ -302,52 +314,15 @@ pub enum CatalogError {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    actions: BTreeMap<String, ActionFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActionFile {
-    #[serde(rename = "match")]
-    matches: String,
-    effect: Effect,
-    resource: String,
-    #[serde(default)]
-    scope: BTreeMap<String, Value>,
-    #[serde(default)]
-    facts: BTreeMap<String, FactFile>,
-    #[serde(default)]
-    body: BodyRule,
-    #[serde(default)]
-    yields: Vec<YieldFile>,
-    #[serde(default)]
-    rewrite: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum FactFile {
-    At(String),
-    Typed(TypedFactFile),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TypedFactFile {
-    at: String,
-    #[serde(rename = "type", default)]
-    kind: FactType,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct YieldFile {
-    #[serde(rename = "at")]
-    _at: String,
-    label: Label,
+/// The parameters that every one of these paths has.
+fn parameters<'a>(calls: &[(&str, &'a str)]) -> Vec<&'a str> {
+    let of = |path: &'a str| {
+        let inner = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        inner.map(|name| name.trim_start_matches('*')).collect::<Vec<&str>>()
+    };
+    let mut all = calls.iter().map(|(_, path)| of(path));
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |kept, other| kept.into_iter().filter(|name| other.contains(name)).collect())
 }
 
 /// A path with parameters must itself be in the one form a target may have.
