@@ -4,10 +4,13 @@ mod agents;
 mod approvals;
 mod check;
 mod demo;
+mod doctor;
 mod door;
 mod init;
+mod known;
 pub mod lineage;
 pub mod policy;
+pub mod reference;
 mod serve;
 
 use std::io::Write as _;
@@ -43,6 +46,8 @@ enum Command {
     Init(init::InitArguments),
     /// Check the configuration, its catalogs and policies.
     Check(check::CheckArguments),
+    /// See what is as it should be here, what is not, and what to do about it.
+    Doctor(doctor::DoctorArguments),
     /// Test policies, judge recorded calls again, ask why, and draft.
     Policy(policy::PolicyArguments),
     /// See which agents there are, stop them, let them go on.
@@ -53,6 +58,10 @@ enum Command {
     Credentials(agents::CredentialsArguments),
     /// Look at what was recorded.
     Lineage(lineage::LineageArguments),
+    /// Print what a shell needs to complete these commands.
+    Completions(reference::CompletionsArguments),
+    /// Print the manual page, or write them all.
+    Man(reference::ManArguments),
 }
 
 /// How results are printed.
@@ -125,6 +134,9 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Demo(demo) => demo::run(&demo),
         Command::Init(init) => init::run(&init, output),
         Command::Check(check) => check::run(&check, &config, output),
+        Command::Doctor(doctor) => doctor::run(&doctor, &config, output),
+        Command::Completions(completions) => reference::completions(&completions),
+        Command::Man(man) => reference::man(&man),
         Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
         Command::Agents(agents) => agents::run(&agents, &config, output),
         Command::Approvals(approvals) => approvals::run(&approvals, &config, output),

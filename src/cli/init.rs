@@ -3,7 +3,6 @@
 mod answers;
 mod ask;
 mod files;
-mod known;
 mod text;
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -68,11 +67,10 @@ pub(super) fn run(arguments: &InitArguments, output: Output) -> Result<Exit, Fai
     let answers = Answers::of(&arguments, spec.as_ref())?;
     let told = if beside { add_catalog(&arguments, &answers, spec)? } else { begin(&arguments, &answers, spec)? };
     let mut out = std::io::stdout().lock();
-    let printed = match output {
-        Output::Text => write!(out, "{}", told.text),
-        Output::Json | Output::Jsonl => writeln!(out, "{}", told.json),
-    };
-    printed.map_err(|error| Failure::Away(format!("cannot print: {error}")))?;
+    match output {
+        Output::Text => write!(out, "{}", told.text)?,
+        Output::Json | Output::Jsonl => writeln!(out, "{}", told.json)?,
+    }
     Ok(Exit::Done)
 }
 

@@ -97,7 +97,9 @@ impl Draft {
         // The door calls by this name what no catalog knows.
         let name = if name.is_empty() || name == "unclassified" { "call" } else { name };
         let free = |name: &String| !self.actions.contains_key(name);
-        let numbered = || (2_u32..).map(|number| format!("{name}-{number}")).find(free);
+        // Of one more than there are, one is free.
+        let all = self.actions.len() + 2;
+        let numbered = || (2..=all).map(|number| format!("{name}-{number}")).find(free);
         let name = Some(name.to_owned()).filter(free).or_else(numbered).unwrap_or_default();
         self.actions.insert(name, action);
     }

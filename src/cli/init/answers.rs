@@ -6,8 +6,8 @@ use std::str::FromStr;
 use http::Uri;
 
 use super::InitArguments;
-use super::known::{Known, known};
 use crate::cli::Failure;
+use crate::cli::known::{Known, known};
 use crate::understand::draft::Draft;
 use crate::understand::{EMBEDDED, embedded};
 

@@ -4,8 +4,8 @@ use std::io::{BufRead, Write};
 
 use super::InitArguments;
 use super::answers::Proof;
-use super::known::KNOWN;
 use crate::cli::Failure;
+use crate::cli::known::KNOWN;
 use crate::understand::embedded;
 
 /// Asks for what the flags do not say.

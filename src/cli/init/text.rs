@@ -125,7 +125,7 @@ kind = \"none\"                     # calls go out without a credential
 # kind = \"static\"
 # secret = {{ file = \"tokens/{name}\" }}
 {}",
-            header.lines().map(|line| format!("# {line}\n")).collect::<String>()
+            if header.is_empty() { header } else { format!("# {header}") }
         ),
         Credential::Jwt => {
             "kind = \"jwt\"                      # a token of our own for each call, good for that call only\n"
