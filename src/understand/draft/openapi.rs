@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde_json::Value;
 
+use super::argument::{Argument, arguments};
 use super::schema::Spec;
 use super::{Calls, Draft, Drafted, Fact, Sink, Yield, guess, name};
 use crate::model::Label;
 use crate::understand::target::Target;
 use crate::understand::{METHODS, SinkKind};
-
-mod argument;
-
-use self::argument::{Argument, arguments};
 
 /// Fields of an answer that are named in a draft; the label holds for the whole answer in any case.
 const YIELDS: usize = 3;
@@ -127,23 +124,26 @@ fn matched(operation: &Operation<'_>) -> Result<String, String> {
 }
 
 /// A parameter's name as a catalog can write it.
-fn parameter(name: &str) -> String {
+pub(super) fn parameter(name: &str) -> String {
     let usual = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
     name.trim_start_matches('+').chars().map(usual).collect()
 }
 
 /// One operation of a specification.
-struct Operation<'a> {
-    spec: Spec<'a>,
+pub(super) struct Operation<'a> {
+    /// Where its references lead.
+    pub(super) spec: Spec<'a>,
     method: &'a str,
-    path: &'a str,
+    /// The path as it is written there.
+    pub(super) path: &'a str,
     item: &'a Value,
-    body: &'a Value,
+    /// What is said of it.
+    pub(super) body: &'a Value,
 }
 
 impl<'a> Operation<'a> {
     /// Its parameters; one of its own stands for one of its path's with the same name.
-    fn parameters(&self) -> Vec<&'a Value> {
+    pub(super) fn parameters(&self) -> Vec<&'a Value> {
         let of = |value: &'a Value| value.get("parameters").and_then(Value::as_array).into_iter().flatten();
         let all: Vec<&Value> = of(self.body).chain(of(self.item)).map(|one| self.spec.resolve(one)).collect();
         let mut seen = Vec::new();

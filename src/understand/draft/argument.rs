@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::{guess, name};
-use super::{Operation, parameter};
+use super::openapi::{Operation, parameter};
+use super::{guess, name};
 use crate::understand::{FactType, SinkKind};
 
 /// One argument.
