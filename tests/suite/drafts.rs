@@ -115,7 +115,7 @@ fn a_specification_becomes_a_catalog_that_loads_and_is_marked_for_review() {
     let deleted = effect(&catalog, Method::DELETE, "/folders/in/messages/7");
     assert_eq!(deleted, Some(("mail/messages.delete".to_owned(), Effect::Delete)));
     for guess in [
-        "effect = \"send\"   # review: POST, and `message`",
+        "effect = \"send\"   # review: POST, and `messages`",
         "{ at = \"body:/to\", kind = \"destination\" },   # review",
         "{ at = \"body:/body\", kind = \"text\" },   # review",
         "priority = \"body:/priority\"",

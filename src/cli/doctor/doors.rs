@@ -27,10 +27,10 @@ enum Behind {
 }
 
 pub(super) async fn lines(listen: &Listen) -> Vec<Line> {
-    let admin = knock(&listen.admin).await;
+    let admin = knock(&listen.admin, true).await;
     let serving = matches!(&admin, Behind::Answer(answer) if is_ours(answer));
     vec![
-        said("agent's door", &listen.agent, &knock(&listen.agent).await, serving),
+        said("agent's door", &listen.agent, &knock(&listen.agent, false).await, serving),
         said("admin door", &listen.admin, &admin, serving),
     ]
 }
@@ -58,17 +58,20 @@ fn is_ours(answer: &str) -> bool {
     answer.starts_with("HTTP/1.1 200") && answer.contains("\r\n\r\n") || answer.starts_with("HTTP/1.1 503")
 }
 
-async fn knock(door: &Door) -> Behind {
+/// `ask`: a question at the agents' door would be a call, and recorded; there, that it opens is enough.
+async fn knock(door: &Door, ask: bool) -> Behind {
     match door {
         Door::Tcp(address) => match timeout(PATIENCE, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => asked(stream, &address.to_string()).await,
+            Ok(Ok(stream)) if ask => asked(stream, &address.to_string()).await,
+            Ok(Ok(_)) => Behind::Answer(String::new()),
             Ok(Err(_)) | Err(_) => match TcpListener::bind(address).await {
                 Ok(_) => Behind::Nobody,
                 Err(error) => Behind::Shut(error.to_string()),
             },
         },
         Door::Unix(path) => match timeout(PATIENCE, UnixStream::connect(path)).await {
-            Ok(Ok(stream)) => asked(stream, "localhost").await,
+            Ok(Ok(stream)) if ask => asked(stream, "localhost").await,
+            Ok(Ok(_)) => Behind::Answer(String::new()),
             Ok(Err(_)) | Err(_) if path.parent().is_some_and(|folder| folder == Path::new("") || folder.is_dir()) => {
                 Behind::Nobody
             }

@@ -45,14 +45,14 @@ path = \"lineage.db\"               # what was done, and why; countersign lineag
 [policies]
 dir = \"policies\"                  # what is let: begin with allow.cedar
 
-[agents.{agent}]
+[agents.{}]
 identify = [{proof}
 open_tasks = [{{ token = {{ file = \"tokens/framework\" }} }}]    # whoever starts the agent says here what for: POST /-/tasks
 tools = [{}]
 mode = {mode}
 intent = \"writes\"                 # what changes anything has to say what for
 
-# [[agents.{agent}.limits]]          # how often it may call
+# [[agents.{}.limits]]          # how often it may call
 # per = \"agent\"
 # requests = 600
 # window = \"1m\"
@@ -63,7 +63,9 @@ may = [\"read\", \"approve\", \"quarantine\"]
 roles = [\"on-call\"]
 
 ",
-        quoted(name)
+        key(agent),
+        quoted(name),
+        key(agent)
     );
     text.push_str(&tool(&answers.tool));
     text.push_str(&issuer(answers));
@@ -83,7 +85,8 @@ pub(super) fn tool(tool: &ToolAnswer) -> String {
         ""
     };
     let mut text = format!(
-        "[tools.{name}]\nupstream = {}\ncatalog = {}{about}\nissuer = {}\n",
+        "[tools.{}]\nupstream = {}\ncatalog = {}{about}\nissuer = {}\n",
+        key(name),
         quoted(upstream),
         quoted(&tool.catalog),
         quoted(name)
@@ -134,7 +137,7 @@ kind = \"none\"                     # calls go out without a credential
         Credential::Env(variable) => standing(&format!("{{ env = {} }}", quoted(variable))),
         Credential::File(path) => standing(&format!("{{ file = {} }}", quoted(path))),
     };
-    format!("[issuers.{name}]\n{kind}")
+    format!("[issuers.{}]\n{kind}", key(name))
 }
 
 /// What comes next.
@@ -167,6 +170,12 @@ pub(super) fn farewell(answers: &Answers, next: &Next<'_>) -> String {
         let _ = writeln!(text, "or with any client of {}:\n  export {variable}={door}", tool.name);
     }
     text
+}
+
+/// A key, bare where it may be; what may be no name at all, the configuration's reader says.
+fn key(name: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { quoted(name) }
 }
 
 /// A basic string, as TOML and JSON both write it.
