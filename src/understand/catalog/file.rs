@@ -51,7 +51,7 @@ impl MatchFile {
             Self::Several(all) if all.is_empty() => return Err("`match` names no call".to_owned()),
             Self::Several(all) => all,
         };
-        let no_pair = |one: &String| format!("`{one}` is not a method, a space and a path");
+        let no_pair = |one: &String| format!("`match` is a method, a space and a path, and `{one}` is not");
         all.iter().map(|one| one.split_once(' ').ok_or_else(|| no_pair(one))).collect()
     }
 }
