@@ -78,6 +78,18 @@ pub enum StartError {
         /// Why.
         error: crate::understand::CatalogError,
     },
+    /// A tool names a catalog that does not come with the program.
+    #[error(
+        "tools.{tool}.catalog: there is no catalog `{name}` in this program, which has {known}; a file's name holds a dot or a slash"
+    )]
+    NoCatalog {
+        /// Of which tool.
+        tool: String,
+        /// What it names.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// A policy makes no sense.
     #[error(transparent)]
     Policy(#[from] crate::judge::PolicyError),

@@ -19,7 +19,8 @@ use crate::model::Preset;
 
 pub use self::elsewhere::webhook;
 pub use self::parsed::{
-    Agent, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom, ToolConfig,
+    Agent, CatalogFrom, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom,
+    ToolConfig,
 };
 pub use self::people::{Approvals, Reviewer};
 pub use self::size::{Bytes, Remembered, Span};
@@ -292,7 +293,7 @@ struct ChainFile {
 #[serde(deny_unknown_fields)]
 struct ToolFile {
     upstream: String,
-    catalog: PathBuf,
+    catalog: String,
     issuer: String,
     #[serde(default)]
     max_call: Option<Span>,

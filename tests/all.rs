@@ -72,11 +72,13 @@ mod store {
 mod suite {
     mod approvals;
     mod architecture;
+    mod begin;
     pub mod common;
     mod configuration;
     mod crash;
     mod demo;
     mod docs;
+    mod drafts;
     mod gateway;
     mod limits;
     mod outside;

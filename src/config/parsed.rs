@@ -176,10 +176,19 @@ pub enum Rule {
 pub struct ToolConfig {
     /// The tool.
     pub tool: Arc<Tool>,
-    /// Its catalog's file.
-    pub catalog: PathBuf,
+    /// Its catalog.
+    pub catalog: CatalogFrom,
     /// What it proves itself with when it asks about a token.
     pub introspect: Option<SecretFrom>,
+}
+
+/// Where a catalog is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CatalogFrom {
+    /// In the program, under this name.
+    Embedded(Arc<str>),
+    /// In this file.
+    File(PathBuf),
 }
 
 /// What lends credentials.
