@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::shell::Tab;
-use super::story::{Story, badge, ending};
+use super::story::{Story, badge, credential, decision, ending, outcome};
 use super::visit::Visit;
 use super::words::{at, digest, span, text, time, value, words};
 use super::{agents, asks, calls};
@@ -56,8 +56,9 @@ async fn tell(visit: &Visit) -> Result<(String, Markup), Denied> {
     Ok((format!("Call {}", call.to_string().get(..13).unwrap_or_default()), page))
 }
 
-/// The story in one sentence and a verdict.
+/// Who, why, what and until when, at a glance.
 fn headline(story: &Story<'_>) -> Markup {
+    let purpose = story.private("purpose");
     html! {
         p.eyebrow { "Call at " (time(story.entry("at").as_str().unwrap_or_default())) }
         h1 {
@@ -66,11 +67,13 @@ fn headline(story: &Story<'_>) -> Markup {
             " → "
             @if story.entry("action").is_null() { (value(story.entry("method"))) } @else { (value(story.entry("action"))) }
         }
-        p.lead {
-            "on " strong { (story.told("resource")) }
-            @if !story.private("on_behalf_of").is_null() { ", for " strong { (value(story.private("on_behalf_of"))) } }
-            @if !story.private("purpose").is_null() { ", saying " q { (value(story.private("purpose"))) } }
-            ". " (ending(story)) "."
+        dl.glance {
+            (line("on", &story.told("resource")))
+            (line("for", &story.told("on_behalf_of")))
+            (line("it says", &html! { @if purpose.is_null() { span.faint { "nothing" } } @else { q { (value(purpose)) } } }))
+            (line("decided", &decision(story)))
+            (line("credential", &credential(story)))
+            (line("ended", &ending(story)))
         }
     }
 }
@@ -115,8 +118,10 @@ fn who(visit: &Visit, story: &Story<'_>) -> Markup {
 
 fn said(story: &Story<'_>) -> Markup {
     let declared = story.private("declared");
+    if declared.is_null() && story.private("purpose").is_null() {
+        return html! { p.faint { "Nothing." } };
+    }
     html! {
-        @if declared.is_null() && story.private("purpose").is_null() { p.faint { "Nothing." } }
         dl { (rows(&[
             ("purpose", story.private("purpose")),
             ("action", at(declared, "/action")),
@@ -228,7 +233,7 @@ fn life(note: &CredentialNote) -> Markup {
     let shown = |when: Option<crate::model::Timestamp>| when.map(|when| time(&when.to_string()));
     html! {
         @if let Some(minted) = shown(note.minted_at) { (line("minted", &minted)) }
-        @if let Some(ended) = shown(note.ended_at) { (line("ended", &html! { (ended) " (" (note.revocation.name()) ")" })) }
+        @if let Some(ended) = shown(note.ended_at) { (line("ended", &html! { (ended) " (" (outcome(note.revocation)) ")" })) }
         @if let Some(until) = shown(note.expires_at) { (line("ends by itself", &until)) }
         @if let Some(good) = note.privilege() { (line("privilege", &html! { strong { (span(good.as_millis())) } })) }
     }

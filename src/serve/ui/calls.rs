@@ -165,28 +165,40 @@ fn row(visit: &Visit, call: &Value) -> Markup {
     let story = Story::of(call);
     let id = at(call, "/call").as_str();
     let key = id.map_or_else(|| format!("record-{}", story.place()), |id| format!("call-{id}"));
+    let when = time(story.entry("at").as_str().unwrap_or_default());
     html! {
         tr id=(key) data-is=(story.decided().decision) {
-            td data-label="When" {
-                @match id {
-                    Some(id) => a href=(visit.to(&format!("calls/{id}"))) { (time(story.entry("at").as_str().unwrap_or_default())) },
-                    None => (time(story.entry("at").as_str().unwrap_or_default())),
-                }
-            }
-            td data-label="Who" {
-                @if story.entry("agent").is_null() { span.faint { "nobody proven" } } @else { strong { (value(story.entry("agent"))) } }
-                @if !story.private("on_behalf_of").is_null() { div.under { "for " (value(story.private("on_behalf_of"))) } }
-            }
-            td data-label="Said what for" { (said(&story)) }
-            td data-label="Did" {
-                @if story.entry("action").is_null() { span.faint { "not understood: " } (value(story.entry("method"))) }
-                @else { code { (value(story.entry("action"))) } }
-                div.under { (story.told("resource")) }
-            }
-            td data-label="Verdict" { (decision(&story)) }
-            td data-label="Credential" { (credential(&story)) }
-            td data-label="Ended" { (ending(&story)) }
+            (cell("When", &html! { @match id {
+                Some(id) => a href=(visit.to(&format!("calls/{id}"))) { (when) },
+                None => (when),
+            } }))
+            (cell("Who", &who(&story)))
+            (cell("Said what for", &said(&story)))
+            (cell("Did", &did(&story)))
+            (cell("Verdict", &decision(&story)))
+            (cell("Credential", &credential(&story)))
+            (cell("Ended", &ending(&story)))
         }
+    }
+}
+
+/// On a narrow screen, a cell says for itself what it holds.
+fn cell(name: &str, shown: &Markup) -> Markup {
+    html! { td data-label=(name) { div { (shown) } } }
+}
+
+fn who(story: &Story<'_>) -> Markup {
+    html! {
+        @if story.entry("agent").is_null() { span.faint { "nobody proven" } }
+        @else { strong { (value(story.entry("agent"))) } }
+        @if !story.private("on_behalf_of").is_null() { div.under { "for " (value(story.private("on_behalf_of"))) } }
+    }
+}
+
+fn did(story: &Story<'_>) -> Markup {
+    html! {
+        @if story.entry("action").is_null() { span.faint { "not understood: " (value(story.entry("method"))) } }
+        @else { code { (value(story.entry("action"))) } div.under { (story.told("resource")) } }
     }
 }
 
@@ -237,8 +249,10 @@ fn link_in_chain(visit: &Visit, call: &Value, here: &str) -> Markup {
     let (story, id) = (Story::of(call), at(call, "/call").as_str().unwrap_or_default());
     html! {
         li data-is=(story.decided().decision) {
-            a href=(visit.to(&format!("calls/{id}"))) aria-current=[(id == here).then_some("true")] { code { (value(story.entry("action"))) } }
-            " on " (story.told("resource")) " " (super::story::badge(story.decided()))
+            a href=(visit.to(&format!("calls/{id}"))) aria-current=[(id == here).then_some("true")] {
+                code { (value(if story.entry("action").is_null() { story.entry("method") } else { story.entry("action") })) }
+            }
+            @if !story.private("resource").is_null() { " on " (story.told("resource")) } " " (super::story::badge(story.decided()))
         }
     }
 }

@@ -44,7 +44,7 @@ async fn show(visit: &Visit) -> Result<(String, Markup), Denied> {
             dl {
                 div { dt { "version" } dd { (digest(text(&loaded, "/version").unwrap_or_default())) } }
                 div { dt { "since" } dd { (time(text(&loaded, "/since").unwrap_or_default())) } }
-                div { dt { "loaded" } dd { (value(at(&loaded, "/generation"))) " times before it" } }
+                div { dt { "generation" } dd { (value(at(&loaded, "/generation"))) } }
             }
         }
     };

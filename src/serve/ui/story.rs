@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::words::{at, span, text, value, words};
+use crate::model::Revocation;
 use crate::record::{CredentialNote, Ended, Permitted};
 
 /// A call's records, looked at for what they say of it.
@@ -145,11 +146,23 @@ pub(super) fn credential(story: &Story<'_>) -> Markup {
                     Some(until) => { "until " (super::words::time(&until.to_string())) }
                     None => "still lent",
                 },
-                (Some(_), Some(note), Some(good)) => { (note.revocation.name()) ", good for " (span(good)) }
-                (Some(_), Some(note), None) => (note.revocation.name()),
+                (Some(_), Some(note), Some(good)) => { (outcome(note.revocation)) ", good for " (span(good)) }
+                (Some(_), Some(note), None) => (outcome(note.revocation)),
                 (Some(_), None, _) => {},
             }
         }
+    }
+}
+
+/// What became of a credential, in words.
+pub(super) const fn outcome(revocation: Revocation) -> &'static str {
+    match revocation {
+        Revocation::NotNeeded => "nothing to end",
+        Revocation::Confirmed => "ended, confirmed",
+        Revocation::Expired => "expired by itself",
+        Revocation::Unsupported => "ends by itself",
+        Revocation::Failed => "could not be ended",
+        Revocation::Unknown => "not known whether it ended",
     }
 }
 
