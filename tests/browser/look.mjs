@@ -44,15 +44,15 @@ async function login(page) {
 }
 
 // As an agent.
-async function call(method, at, purpose, body) {
-  const headers = { "Agent-Intent": `action="comments.create", resource="octo/hello", purpose="${purpose}"`, "Agent-Task": told.task };
+async function call(method, at, [action, purpose], body) {
+  const headers = { "Agent-Intent": `action="${action}", resource="octo/hello", purpose="${purpose}"`, "Agent-Task": told.task };
   if (body) headers["Content-Type"] = "application/json";
   return fetch(told.agent + at, { method, headers, body });
 }
 
-const read = (number) => call("GET", `/tracker/repos/octo/hello/issues/${number}`, "read the report", undefined);
+const read = (number) => call("GET", `/tracker/repos/octo/hello/issues/${number}`, ["issues.get", "read the report"], undefined);
 const write = (number, purpose) =>
-  call("POST", `/tracker/repos/octo/hello/issues/${number}/comments`, purpose, JSON.stringify({ title: "fixed" }));
+  call("POST", `/tracker/repos/octo/hello/issues/${number}/comments`, ["comments.create", purpose], JSON.stringify({ title: "fixed" }));
 
 const acts = {
   async "a link logs in once, and another browser finds it spent"() {
@@ -127,6 +127,8 @@ const acts = {
     const base = await login(page);
     await page.goto(base + "/agents");
     const form = await page.inputValue("#agent-helper input[name=form]");
+    // One that is kept to no path of its own, to show what a browser does with such a cookie.
+    await scene.addCookies([{ name: "control", value: "1", domain: "127.0.0.1", path: "/", httpOnly: true, sameSite: "Strict" }]);
     const cookies = [];
     const evil = http.createServer((request, answer) => {
       cookies.push(request.headers.cookie ?? "");
@@ -141,6 +143,7 @@ const acts = {
     await other.goto(there);
     await other.evaluate(() => location.assign("/again"));
     await other.waitForURL("**/again");
+    assert.ok(cookies.some((cookie) => cookie.includes("control=1")), "it is shown what is kept for this host");
     assert.equal(cookies.some((cookie) => cookie.includes("countersign")), false, `it got ${cookies}`);
     assert.equal(await other.frameLocator("#f").locator("#agent-helper").count(), 0, "it is framed");
     const read = await other.evaluate((at) => fetch(at, { credentials: "include" }).then((answer) => answer.text(), () => "nothing"), base + "/agents");
@@ -162,7 +165,7 @@ const acts = {
   },
 
   async "everybody can read every page, in both schemes, on a narrow screen too"() {
-    await call("GET", "/tracker/nobody/knows/this", HOSTILE.replaceAll('"', ""), undefined);
+    await call("GET", "/tracker/nobody/knows/this", ["comments.create", HOSTILE.replaceAll('"', "")], undefined);
     await write(9, "wait for somebody");
     await new Promise((done) => setTimeout(done, 1200));
     for (const colorScheme of ["light", "dark"]) {

@@ -4,6 +4,7 @@
 mod browser;
 mod forms;
 mod hostile;
+mod terminal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
