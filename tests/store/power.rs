@@ -367,8 +367,7 @@ fn line(n: u64, told: &str) -> String {
 fn an_inode_that_is_used_again_is_another_file() {
     let place = Place::new();
     let disk = Disk::under(&place);
-    let script =
-        "import os; open('file', 'w').close(); os.unlink('file'); os.mkdir('folder'); os.fsync(os.open('folder', 0))";
+    let script = "import os; open('file', 'w').close(); os.unlink('file'); os.mkdir('folder'); os.fsync(os.open('folder', 0))";
     let script = script.replace("'f", &format!("'{}/f", disk.folder.display()));
     let mut command = std::process::Command::new("python3");
     disk.carry(command.args(["-c", &script]), true);

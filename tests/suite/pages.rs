@@ -20,6 +20,7 @@ use super::common::wire::Agent;
 
 pub const ANA: &str = "a-token-of-ana-who-may-everything-here";
 const EVE: &str = "a-token-of-eve-who-may-look-at-things";
+const BEN: &str = "a-token-of-ben-who-reviews-broken-glass";
 const KIM: &str = "a-token-of-kim-who-may-only-quarantine";
 
 /// Asks for what is written.
@@ -34,8 +35,10 @@ fn wanted() -> Wanted {
     let more = "[reviewers.ana]\ntoken = { file = \"ana.token\" }\nmay = [\"read\", \"approve\", \"quarantine\", \"break_glass\"]\n\
         roles = [\"lead\"]\n\
         [reviewers.eve]\ntoken = { file = \"eve.token\" }\nmay = [\"read\"]\n\
+        [reviewers.ben]\ntoken = { file = \"ben.token\" }\nmay = [\"read\", \"break_glass\"]\n\
         [reviewers.kim]\ntoken = { file = \"kim.token\" }\nmay = [\"quarantine\"]\n";
-    let files = vec![("ana.token", ANA.to_owned()), ("eve.token", EVE.to_owned()), ("kim.token", KIM.to_owned())];
+    let files = [("ana.token", ANA), ("ben.token", BEN), ("eve.token", EVE), ("kim.token", KIM)];
+    let files = files.map(|(name, token)| (name, token.to_owned())).to_vec();
     Wanted { policy: ASKS, more: more.to_owned(), files, ..Wanted::default() }
 }
 

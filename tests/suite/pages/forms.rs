@@ -100,6 +100,11 @@ async fn broken_glass_is_reviewed_by_a_page_and_by_somebody_else() {
     let page = ana.get(&sidecar, "asks").await.body;
     assert!(page.contains("nobody answers") && page.contains("by somebody else"), "{page}");
     assert_eq!(ana.post(&sidecar, &format!("glass/{seq}/review"), "why=fine").await.status, 403);
+    let ben = Session::of(&sidecar, BEN).await;
+    assert!(ben.get(&sidecar, "asks").await.body.contains(">Reviewed</button>"));
+    assert_eq!(ben.post(&sidecar, &format!("glass/{seq}/review"), "why=two+orders").await.status, 303);
+    assert!(ben.get(&sidecar, "asks").await.body.contains("It was reviewed."));
+    assert_eq!(sidecar.records("reviewed")[0].entry["by"], "ben");
 }
 
 #[tokio::test]
@@ -115,7 +120,9 @@ async fn the_lineage_is_verified_by_a_page_and_told_to_be_broken_when_it_is() {
     assert_eq!(told["verified"]["report"]["verdict"]["is"], "intact", "{told}");
     assert_eq!(told["key"].as_str(), Some(&*sidecar.vkey));
     let db = rusqlite::Connection::open(sidecar.lineage()).unwrap();
-    db.execute("UPDATE records SET entry = replace(entry, 'tracker', 'trucker') WHERE kind = 'permitted'", []).unwrap();
+    let change = "UPDATE records SET entry = CAST(replace(CAST(entry AS TEXT), 'tracker', 'trucker') AS BLOB)
+                  WHERE kind = 'permitted'";
+    assert_eq!(db.execute(change, []).unwrap(), 1);
     assert_eq!(eve.post(&sidecar, "lineage/verify", "").await.status, 303);
     let page = eve.get(&sidecar, "lineage").await.body;
     assert!(page.contains("✗ Broken") && !page.contains("Intact"), "{page}");

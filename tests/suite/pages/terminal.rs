@@ -57,7 +57,9 @@ async fn a_terminal_is_told_a_link_that_logs_in_and_a_file_is_not() {
     let config = folder.path().join("countersign.toml");
     let mut child =
         child.arg("serve").arg("--config").arg(&config).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let open = BufReader::new(child.stderr.take().unwrap()).lines().find(|line| line.as_ref().unwrap().contains("doors are open"));
+    let open = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .find(|line| line.as_ref().unwrap().contains("doors are open"));
     assert!(open.is_some());
     super::super::docs::interrupt(&mut child);
     let mut printed = String::new();
