@@ -41,6 +41,7 @@ use crate::mint::{Issuer, Issuers};
 use crate::model::{CallId, Clock, Timestamp};
 use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
+use crate::serve::Sessions;
 use crate::serve::oauth::Oauth;
 use crate::telemetry::Metrics;
 
@@ -168,10 +169,12 @@ pub struct Running {
     pub vkey: String,
     doors: doors::Doors,
     reload: Arc<reload::Reload>,
+    rulebook: Arc<Current>,
     memory: Arc<Memory>,
     reaper: Arc<Reaper>,
     rail: Arc<Rail>,
     store: Arc<SqliteLineage>,
+    sessions: Arc<Sessions>,
 }
 
 /// The machine's clock.
@@ -224,10 +227,13 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     };
     let webhook = desk::place(&config.approvals, &environment)?;
     let oauth = Arc::new(Oauth::new(published, lent));
-    let inside = doors::Inside { connections, oauth, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
+    let (sessions, rulebook, pseudonym) = (Arc::new(Sessions::default()), walk.rulebook.clone(), pseudonym(&vkey));
+    let (shared, key) = (sessions.clone(), vkey.clone());
+    let inside = doors::Inside { connections, oauth, clock, pseudonym, upstream, webhook, sessions: shared, vkey: key };
     let (doors, upstreams) = doors::open(config, &walk, inside)?;
     let reload = reload::Reload::new(config, tokens, walk, environment, upstreams);
-    Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, reload, memory, reaper, rail, store })
+    let (agent, admin) = (doors.agent, doors.admin);
+    Ok(Running { agent, admin, vkey, doors, reload, rulebook, memory, reaper, rail, store, sessions })
 }
 
 /// What one agent may take of the room for calls, in hundredths.
@@ -258,6 +264,17 @@ fn open_store(config: &Config, clock: Clock) -> Result<(Arc<SqliteLineage>, Limb
 }
 
 impl Running {
+    /// The address of a page that logs in whoever opens it first: a reviewer, or the operator. `None` if there is no such
+    /// reviewer, or no browser can reach the admin door.
+    pub fn login(&self, reviewer: Option<&str>) -> Option<String> {
+        let reviewer = match reviewer {
+            Some(name) => Some(self.rulebook.now().reviewers.token_of(name)?),
+            None => None,
+        };
+        let (admin, key) = (self.admin?, self.sessions.link(reviewer, self.rail.now())?);
+        Some(format!("http://{admin}/login?key={key}"))
+    }
+
     /// Loads the configuration in this file and all it names anew, if that makes sense as a whole; else nothing of it.
     pub async fn reload(&self, file: &Path) -> Result<Reloaded, StartError> {
         self.reload.reload(file).await

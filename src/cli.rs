@@ -40,7 +40,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Open the doors and mediate calls.
-    Serve,
+    Serve(serve::ServeArguments),
     /// See a benign task, an injected one and a stolen token, on this machine alone.
     Demo(demo::DemoArguments),
     /// Begin: a configuration, policies, and a catalog drafted from a specification.
@@ -133,7 +133,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { config, output, command } = arguments;
     match command {
-        Command::Serve => serve::run(&config),
+        Command::Serve(serve) => serve::run(&serve, &config),
         Command::Demo(demo) => demo::run(&demo),
         Command::Init(init) => init::run(&init, output),
         Command::Check(check) => check::run(&check, &config, output),

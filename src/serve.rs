@@ -11,6 +11,7 @@ mod patient;
 mod places;
 mod reply;
 mod tasks;
+mod ui;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -33,6 +34,7 @@ pub use self::listener::Listener;
 use self::patient::{Held, Patient, UnderWay};
 pub use self::places::Places;
 use self::places::{Free, Place};
+pub use self::ui::Sessions;
 use crate::identify::{Observer, observe_tcp};
 use crate::model::{BoxError, Peer};
 use crate::telemetry::{Connected, Metrics};

@@ -82,6 +82,7 @@ mod suite {
     mod gateway;
     mod limits;
     mod outside;
+    mod pages;
     mod policies;
     mod modes;
     mod promises;
