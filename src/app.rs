@@ -7,6 +7,7 @@ mod doors;
 mod file;
 mod keys;
 mod history;
+mod issuers;
 mod load;
 mod look;
 mod material;
@@ -32,14 +33,16 @@ pub use self::load::{Parts, load};
 pub use self::material::{Material, files};
 pub use self::reload::Reloaded;
 pub use self::secrets::SecretError;
-use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
+use crate::config::{Config, ConfigError, SyncFile};
 use crate::forward::Upstream;
 use crate::mediate::Current;
 use crate::memory::{Memory, RoomRule};
-use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential, Schedule, StaticSecret};
+use crate::mint::{Issuer, Issuers};
 use crate::model::{CallId, Clock, Timestamp};
 use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
+use crate::serve::Sessions;
+use crate::serve::oauth::Oauth;
 use crate::telemetry::Metrics;
 
 /// How long calls under way may take to end when the sidecar stops, before they are cut.
@@ -75,6 +78,18 @@ pub enum StartError {
         path: String,
         /// Why.
         error: crate::understand::CatalogError,
+    },
+    /// A tool names a catalog that does not come with the program.
+    #[error(
+        "tools.{tool}.catalog: there is no catalog `{name}` in this program, which has {known}; a file's name holds a dot or a slash"
+    )]
+    NoCatalog {
+        /// Of which tool.
+        tool: String,
+        /// What it names.
+        name: String,
+        /// What there is.
+        known: String,
     },
     /// A policy makes no sense.
     #[error(transparent)]
@@ -154,10 +169,12 @@ pub struct Running {
     pub vkey: String,
     doors: doors::Doors,
     reload: Arc<reload::Reload>,
+    rulebook: Arc<Current>,
     memory: Arc<Memory>,
     reaper: Arc<Reaper>,
     rail: Arc<Rail>,
     store: Arc<SqliteLineage>,
+    sessions: Arc<Sessions>,
 }
 
 /// The machine's clock.
@@ -168,7 +185,7 @@ pub fn wall_clock() -> Clock {
 /// Opens the doors. Runs on the current tokio runtime, which carries the admin door and the ends of credentials; calls
 /// are carried by threads of their own.
 pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<Running, StartError> {
-    let Seams { issuers, lineage, upstream, clock, environment } = seams;
+    let Seams { issuers: others, lineage, upstream, clock, environment } = seams;
     let clock = clock.unwrap_or_else(wall_clock);
     let Parts { rulebook, tokens, loaded, compiled: _ } = load(config, config_text, &environment)?;
     let (store, limbo, vkey) = open_store(config, clock.clone())?;
@@ -190,13 +207,15 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
         memory.quarantine(&crate::model::AgentName(agent.into()), || ());
     }
     drop(reader);
-    let (mut by_name, rings) = configured_issuers(config, &environment, clock.now())?;
-    by_name.extend(issuers.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
+    let issuers::Configured { mut by_name, published, lent } =
+        issuers::Configured::of(config, &environment, clock.now())?;
+    by_name.extend(others.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
     let sealer = Arc::new(Sealer::new(&keys::store_key(&config.keys)?)?);
     let issuers = Arc::new(Issuers::new(by_name, sealer.clone(), ISSUER));
     let reaper = Reaper::new(runtime::Handle::current());
     reaper.sweep(limbo, &issuers, &sealer, &rail);
-    tokio::spawn(turn_keys(rings.clone(), clock.clone()));
+    let rings = published.iter().map(|(_, ring)| ring.clone()).collect();
+    tokio::spawn(issuers::turn_keys(rings, clock.clone()));
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
     let walk = Walk {
         rulebook: Arc::new(Current::new(rulebook, clock.now())),
@@ -207,10 +226,14 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
         metrics,
     };
     let webhook = desk::place(&config.approvals, &environment)?;
-    let inside = doors::Inside { connections, rings, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
+    let oauth = Arc::new(Oauth::new(published, lent));
+    let (sessions, rulebook, pseudonym) = (Arc::new(Sessions::default()), walk.rulebook.clone(), pseudonym(&vkey));
+    let (shared, key) = (sessions.clone(), vkey.clone());
+    let inside = doors::Inside { connections, oauth, clock, pseudonym, upstream, webhook, sessions: shared, vkey: key };
     let (doors, upstreams) = doors::open(config, &walk, inside)?;
     let reload = reload::Reload::new(config, tokens, walk, environment, upstreams);
-    Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, reload, memory, reaper, rail, store })
+    let (agent, admin) = (doors.agent, doors.admin);
+    Ok(Running { agent, admin, vkey, doors, reload, rulebook, memory, reaper, rail, store, sessions })
 }
 
 /// What one agent may take of the room for calls, in hundredths.
@@ -241,6 +264,17 @@ fn open_store(config: &Config, clock: Clock) -> Result<(Arc<SqliteLineage>, Limb
 }
 
 impl Running {
+    /// The address of a page that logs in whoever opens it first: a reviewer, or the operator. `None` if there is no such
+    /// reviewer, or no browser can reach the admin door.
+    pub fn login(&self, reviewer: Option<&str>) -> Option<String> {
+        let reviewer = match reviewer {
+            Some(name) => Some(self.rulebook.now().reviewers.token_of(name)?),
+            None => None,
+        };
+        let (admin, key) = (self.admin?, self.sessions.link(reviewer, self.rail.now())?);
+        Some(format!("http://{admin}/login?key={key}"))
+    }
+
     /// Loads the configuration in this file and all it names anew, if that makes sense as a whole; else nothing of it.
     pub async fn reload(&self, file: &Path) -> Result<Reloaded, StartError> {
         self.reload.reload(file).await
@@ -268,49 +302,6 @@ impl Running {
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
         doors.close_sender().await;
         ended
-    }
-}
-
-type ByName = BTreeMap<Arc<str>, Arc<dyn Issuer>>;
-
-/// The issuers of a configuration, and the keys of those that sign.
-fn configured_issuers(
-    config: &Config,
-    environment: &Environment,
-    now: Timestamp,
-) -> Result<(ByName, Vec<Arc<KeyRing>>), StartError> {
-    let (mut issuers, mut rings) = (ByName::new(), Vec::new());
-    for (name, kind) in &config.issuers {
-        let issuer: Arc<dyn Issuer> = match kind {
-            IssuerKind::None => Arc::new(NoCredential),
-            IssuerKind::Static { secret, header, prefix } => {
-                Arc::new(StaticSecret::new(&secrets::lent(secret, environment)?, header.clone(), prefix.clone()))
-            }
-            IssuerKind::Jwt { issuer, audience, header, rotate } => {
-                let usual = Schedule::default();
-                let schedule = Schedule { rotate: rotate.unwrap_or(usual.rotate), ..usual };
-                let ring = Arc::new(KeyRing::open(&config.keys.join(format!("issuer-{name}")), schedule, now)?);
-                rings.push(ring.clone());
-                let issuer = issuer.clone().unwrap_or_else(|| format!("https://countersign.invalid/{name}"));
-                Arc::new(JwtIssuer::new(
-                    JwtOptions { issuer, audience: audience.clone(), header: header.clone() },
-                    ring,
-                ))
-            }
-        };
-        issuers.insert(name.clone(), issuer);
-    }
-    Ok((issuers, rings))
-}
-
-async fn turn_keys(rings: Vec<Arc<KeyRing>>, clock: Clock) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(600)).await;
-        for ring in &rings {
-            if let Err(error) = ring.turn(clock.now()) {
-                tracing::error!(%error, "the signing keys could not be turned; the present one goes on signing");
-            }
-        }
     }
 }
 

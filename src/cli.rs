@@ -4,9 +4,13 @@ mod agents;
 mod approvals;
 mod check;
 mod demo;
+mod doctor;
 mod door;
+mod init;
+mod known;
 pub mod lineage;
 pub mod policy;
+pub mod reference;
 mod serve;
 mod task;
 
@@ -36,11 +40,15 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Open the doors and mediate calls.
-    Serve,
+    Serve(serve::ServeArguments),
     /// See a benign task, an injected one and a stolen token, on this machine alone.
     Demo(demo::DemoArguments),
+    /// Begin: a configuration, policies, and a catalog drafted from a specification.
+    Init(init::InitArguments),
     /// Check the configuration, its catalogs and policies.
     Check(check::CheckArguments),
+    /// See what is as it should be here, what is not, and what to do about it.
+    Doctor(doctor::DoctorArguments),
     /// Test policies, judge recorded calls again, ask why, and draft.
     Policy(policy::PolicyArguments),
     /// See which tasks there are and what they may still do, and end them.
@@ -53,6 +61,10 @@ enum Command {
     Credentials(agents::CredentialsArguments),
     /// Look at what was recorded.
     Lineage(lineage::LineageArguments),
+    /// Print what a shell needs to complete these commands.
+    Completions(reference::CompletionsArguments),
+    /// Print the manual page, or write them all.
+    Man(reference::ManArguments),
 }
 
 /// How results are printed.
@@ -121,9 +133,13 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { config, output, command } = arguments;
     match command {
-        Command::Serve => serve::run(&config),
+        Command::Serve(serve) => serve::run(&serve, &config),
         Command::Demo(demo) => demo::run(&demo),
+        Command::Init(init) => init::run(&init, output),
         Command::Check(check) => check::run(&check, &config, output),
+        Command::Doctor(doctor) => doctor::run(&doctor, &config, output),
+        Command::Completions(completions) => reference::completions(&completions),
+        Command::Man(man) => reference::man(&man),
         Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
         Command::Task(agents) => task::run(&agents, &config, output),
         Command::Agents(agents) => agents::run(&agents, &config, output),
@@ -162,6 +178,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Config(_)
             | StartError::Catalog { .. }
+            | StartError::NoCatalog { .. }
             | StartError::Policy(_)
             | StartError::Secret(_)
             | StartError::Unanswerable(_)

@@ -1,6 +1,8 @@
 //! The configuration as written: one TOML file, unknown keys are errors.
 
 mod agent;
+mod asked;
+mod directory;
 mod elsewhere;
 mod fixed;
 mod parsed;
@@ -17,7 +19,8 @@ use crate::model::Preset;
 
 pub use self::elsewhere::webhook;
 pub use self::parsed::{
-    Agent, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom, ToolConfig,
+    Agent, CatalogFrom, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom,
+    ToolConfig,
 };
 pub use self::people::{Approvals, Reviewer};
 pub use self::size::{Bytes, Remembered, Span};
@@ -290,7 +293,7 @@ struct ChainFile {
 #[serde(deny_unknown_fields)]
 struct ToolFile {
     upstream: String,
-    catalog: PathBuf,
+    catalog: String,
     issuer: String,
     #[serde(default)]
     max_call: Option<Span>,
@@ -304,6 +307,7 @@ struct ToolFile {
     request_headers: Vec<String>,
     #[serde(default)]
     answer_headers: Vec<String>,
+    introspect: Option<SecretFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -324,6 +328,8 @@ enum IssuerFile {
         audience: Option<String>,
         #[serde(default)]
         header: Option<String>,
+        #[serde(default)]
+        algorithm: crate::model::Algorithm,
         #[serde(default)]
         rotate: Option<Span>,
     },

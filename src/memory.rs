@@ -39,8 +39,8 @@ pub use self::tasks::{Privilege, Slot, TaskOver, fingerprint_of};
 pub use self::under_way::CallUnderWay;
 use self::under_way::UnderWay;
 use crate::model::{
-    AgentName, ApprovalFacts, Argument, Call, Caller, Digest, Facts, Grant, IntentFacts, IntentSource, Key, Task,
-    TaskId, Time, Timestamp, ValueFacts, WorkloadFacts,
+    AgentName, ApprovalFacts, Argument, Call, CallId, Caller, Digest, Facts, Grant, IntentFacts, IntentSource, Key,
+    Task, TaskId, Time, Timestamp, ValueFacts, WorkloadFacts,
 };
 
 /// Everything that outlives a call: tasks, the windows of limits, what is under way, and the room that calls share.
@@ -122,6 +122,11 @@ impl Memory {
     /// Cuts the calls under way that this is true of.
     pub fn cut(&self, which: impl Fn(&CallUnderWay) -> bool) {
         self.under_way.cut(which);
+    }
+
+    /// Whether this call is under way, and nobody has cut it.
+    pub fn goes_on(&self, call: CallId) -> bool {
+        self.under_way.goes_on(call)
     }
 
     /// The calls under way, the earliest first.

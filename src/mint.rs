@@ -3,6 +3,7 @@
 mod fixed;
 mod jwt;
 mod keys;
+mod lent;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use self::fixed::{NoCredential, StaticSecret};
 pub use self::jwt::{CALL_DETAILS, JwtIssuer, JwtOptions};
 pub use self::keys::{KeyError, KeyRing, Schedule, write_private};
+pub use self::lent::{Lent, Token, claims};
 use crate::judge::Permit;
 use crate::model::{BoxFuture, Call, Credential, Handle, Lifetime, Scope, Secret, Timestamp};
 use crate::record::{CredentialPlan, Event, HandleNote, Minted, Record, Recorded, Sealer, Unavailable};

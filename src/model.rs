@@ -2,6 +2,8 @@
 
 mod about;
 mod action;
+mod algorithm;
+mod asker;
 mod call;
 mod caller;
 mod code;
@@ -16,6 +18,7 @@ mod ids;
 mod intent;
 mod mode;
 mod payload;
+mod plain;
 mod pointer;
 mod preset;
 mod reading;
@@ -31,6 +34,8 @@ mod value;
 
 pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect, Field};
+pub use algorithm::Algorithm;
+pub use asker::Askers;
 pub use call::{Call, Incoming};
 pub use caller::{AgentName, Caller, Proof, Workload};
 pub use code::{Code, Decision};
@@ -47,6 +52,7 @@ pub use ids::{ApprovalId, CallId, Digest, TaskId};
 pub use intent::{Intent, IntentSource};
 pub use mode::{Mode, Would};
 pub use payload::{BodyRule, BoxError, Content, Payload};
+pub use plain::{is_printable, plain};
 pub use pointer::{NotAPointer, Pointer, Step};
 pub use preset::Preset;
 pub use reading::Reading;

@@ -1,6 +1,8 @@
 //! Step 2: what a request says it wants, and what it really does.
 
 mod catalog;
+pub mod draft;
+mod embedded;
 mod intent;
 mod json;
 mod sinks;
@@ -17,6 +19,7 @@ use http::{HeaderMap, Method, Request, Uri};
 
 use self::catalog::Matched;
 pub use self::catalog::{ActionSpec, Catalog, CatalogError, FactType, ToolCatalog};
+pub use self::embedded::{EMBEDDED, embedded};
 pub use self::intent::declared;
 use self::target::Target;
 use crate::model::{Action, BodyRule, Call, Caller, Content, Incoming, Intent, IntentSource, Payload, Task, Tool};
@@ -49,7 +52,9 @@ pub fn aim<'a, T>(request: &Request<T>, caller: &Caller, catalog: &'a Catalog) -
             "the query's `{key}` is a credential; a call is lent one, and takes none of the agent's along"
         )));
     }
-    let matched = catalog.action(&caller.agent, tool, (request.method(), target.path())).ok_or(Error::ActionUnknown)?;
+    let call = (request.method(), target.path());
+    let readable = request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.to_str().is_ok_and(is_json));
+    let matched = catalog.action(&caller.agent, tool, call, readable).ok_or(Error::ActionUnknown)?;
     Ok(Aim { tool: &tool.tool, target, matched })
 }
 
@@ -198,7 +203,7 @@ fn body_is_json(headers: &HeaderMap, empty: bool) -> Result<bool, Error> {
     if essence.starts_with("application/grpc") {
         return Err(Error::TypeUnknown("gRPC is not spoken to tools: its calls cannot be judged".to_owned()));
     }
-    let json = essence == "application/json" || essence.ends_with("+json");
+    let json = is_json(&essence);
     let mut names = BTreeSet::new();
     for parameter in parts {
         let (name, charset) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -210,6 +215,12 @@ fn body_is_json(headers: &HeaderMap, empty: bool) -> Result<bool, Error> {
         }
     }
     Ok(json && !empty)
+}
+
+/// Whether a `Content-Type` is JSON's.
+fn is_json(kind: &str) -> bool {
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
 }
 
 /// The id in a header, if it is there.

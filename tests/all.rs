@@ -33,6 +33,7 @@ mod attacks {
 #[cfg(test)]
 mod doors {
     mod identify;
+    mod oauth;
 }
 
 #[cfg(test)]
@@ -71,14 +72,17 @@ mod store {
 mod suite {
     mod approvals;
     mod architecture;
+    mod begin;
     pub mod common;
     mod configuration;
     mod crash;
     mod demo;
     mod docs;
+    mod drafts;
     mod gateway;
     mod limits;
     mod outside;
+    mod pages;
     mod policies;
     mod modes;
     mod promises;

@@ -18,13 +18,13 @@ use super::{EachBetween, StartError, Walk, checkpoints, desk};
 use crate::config::{Config, Door};
 use crate::forward::{Dial, HyperUpstream, Resolver, Upstream, tls};
 use crate::mediate::Mediator;
-use crate::mint::KeyRing;
 use crate::model::{Clock, Tool};
 use crate::record::Reader;
 use crate::serve::admin::{Admin, Sources};
 use crate::serve::checked::Names;
 use crate::serve::gateway::Gateway;
-use crate::serve::{self, Listener, Places, serve};
+use crate::serve::oauth::Oauth;
+use crate::serve::{self, Listener, Places, Sessions, serve};
 
 /// How long each step on the way to a tool may take.
 const DIAL: Duration = Duration::from_secs(5);
@@ -42,8 +42,8 @@ const RESERVE: usize = 128;
 pub(super) struct Inside {
     /// How many connections agents may have.
     pub(super) connections: usize,
-    /// The keys it publishes.
-    pub(super) rings: Vec<Arc<KeyRing>>,
+    /// The face of the tokens that tools get.
+    pub(super) oauth: Arc<Oauth>,
     /// Where the time comes from.
     pub(super) clock: Clock,
     /// Our name in `Via`.
@@ -52,6 +52,10 @@ pub(super) struct Inside {
     pub(super) upstream: Option<EachBetween<dyn Upstream>>,
     /// Where it is told that somebody is asked.
     pub(super) webhook: Option<Arc<Tool>>,
+    /// Who is logged in at the pages.
+    pub(super) sessions: Arc<Sessions>,
+    /// What checks the lineage's checkpoints.
+    pub(super) vkey: String,
 }
 
 /// Doors that are open.
@@ -91,13 +95,13 @@ pub(super) fn open(
         (tokio::spawn(checkpoints::send(lineage, places, dial.clone(), closed)), send)
     });
     let notices: Option<(Arc<Tool>, Arc<dyn Upstream>)> =
-        inside.webhook.map(|tool| (tool, Arc::new(HyperUpstream::new(dial.clone())) as Arc<dyn Upstream>));
+        inside.webhook.clone().map(|tool| (tool, Arc::new(HyperUpstream::new(dial.clone())) as Arc<dyn Upstream>));
     let desk = tokio::spawn(desk::keep(walk.memory.clone(), walk.rail.clone(), notices));
     let hosts = host_names(admin, &[]);
     let shown = serve::Door {
         answers: Arc::new(Admin::new(
             hosts,
-            sources(config, mediator(walk, Arc::new(HyperUpstream::new(dial.clone()))), stopped.clone()),
+            sources(config, &inside, mediator(walk, Arc::new(HyperUpstream::new(dial.clone()))), stopped.clone()),
         )),
         places: Places::new(REVIEWERS),
         tls: None,
@@ -124,7 +128,7 @@ pub(super) fn open(
                 pseudonym: inside.pseudonym.clone(),
                 scheme: if agents_tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP },
             },
-            keys: inside.rings.clone(),
+            oauth: inside.oauth.clone(),
             random: SystemRandom::new(),
             stop: stopped.clone(),
         };
@@ -168,7 +172,7 @@ fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics }
 }
 
-fn sources(config: &Config, mediator: Mediator, stop: watch::Receiver<bool>) -> Sources {
+fn sources(config: &Config, inside: &Inside, mediator: Mediator, stop: watch::Receiver<bool>) -> Sources {
     let path = config.lineage.path.clone();
     Sources {
         reader: Box::new(move || Reader::open(&path)),
@@ -179,6 +183,9 @@ fn sources(config: &Config, mediator: Mediator, stop: watch::Receiver<bool>) -> 
         metrics: mediator.metrics.clone(),
         mediator,
         uid: rustix::process::geteuid().as_raw(),
+        sessions: inside.sessions.clone(),
+        vkey: inside.vkey.clone(),
+        verified: tokio::sync::Mutex::new(None),
         stop,
     }
 }

@@ -29,6 +29,7 @@ pub struct Parts {
 pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Result<Parts, StartError> {
     secrets::check(config, environment)?;
     let reviewers = secrets::reviewers(config, environment)?;
+    let askers = secrets::askers(config, environment)?;
     let tokens = secrets::tokens_digest(config, environment)?;
     let material = Material::of_files(config, config_text)?;
     let policies = material.policies()?;
@@ -54,6 +55,7 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
             .knowing(config.agents.iter().map(known).collect()),
             policies,
             reviewers,
+            askers,
         },
         tokens,
         compiled,

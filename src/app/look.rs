@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::secrets;
-use crate::config::Config;
+use crate::config::{CatalogFrom, Config, ToolConfig};
 
 /// The files of a configuration beside its own.
 #[derive(Clone, Debug)]
@@ -27,7 +27,11 @@ type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
 impl Watched {
     /// Those that a configuration names.
     pub(super) fn by(config: &Config) -> Self {
-        let catalogs = config.tools.iter().map(|tool| tool.catalog.clone()).chain(config.directories.values().cloned());
+        let file = |tool: &ToolConfig| match &tool.catalog {
+            CatalogFrom::File(path) => Some(path.clone()),
+            CatalogFrom::Embedded(_) => None,
+        };
+        let catalogs = config.tools.iter().filter_map(file).chain(config.directories.values().cloned());
         Self { files: catalogs.chain(secrets::files(config)).collect(), policies: config.policies.clone() }
     }
 

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::StartError;
 use super::file::read;
-use crate::config::{Config, IssuerKind, ToolConfig};
+use crate::config::{CatalogFrom, Config, IssuerKind, ToolConfig};
 use crate::judge::{
     ActionShape, AgentRules, AgentShape, Policies, PolicyError, Source, StandIns, Unread, compile, schema,
 };
 use crate::model::{Aimed, Digest, Key, Mode, Preset};
 use crate::record::Loaded;
-use crate::understand::{CatalogError, FactType, ToolCatalog};
+use crate::understand::{CatalogError, EMBEDDED, FactType, ToolCatalog, embedded};
 
 /// All that policies are made of.
 pub struct Material {
@@ -38,8 +38,8 @@ impl Material {
         let mut texts = BTreeMap::from([("config".to_owned(), config_text.to_owned())]);
         let mut catalogs = Vec::new();
         for tool in &config.tools {
-            let text = read(&tool.catalog)?;
-            let wrong = |error| StartError::Catalog { path: tool.catalog.display().to_string(), error };
+            let (path, text) = written(tool)?;
+            let wrong = |error| StartError::Catalog { path, error };
             catalogs.push(catalog(config, tool, &text).map_err(wrong)?);
             texts.insert(format!("catalog:{}", tool.tool.name), text);
         }
@@ -110,6 +110,24 @@ impl Material {
     pub fn policies_for(&self, cases: &Unread, beside: &str) -> Result<Policies, PolicyError> {
         let StandIns { agents, actions } = StandIns::new(cases, &self.agents, &self.actions);
         Policies::load(&cases.among(&self.sources, beside), &agents, &actions, self.loaded.version)
+    }
+}
+
+/// Where a tool's catalog is, in words, and what stands there.
+fn written(tool: &ToolConfig) -> Result<(String, String), StartError> {
+    match &tool.catalog {
+        CatalogFrom::File(path) => Ok((path.display().to_string(), read(path)?)),
+        CatalogFrom::Embedded(name) => {
+            let text = embedded(name).ok_or_else(|| {
+                let known: Vec<String> = EMBEDDED.iter().map(|(known, _)| format!("`{known}`")).collect();
+                StartError::NoCatalog {
+                    tool: tool.tool.name.to_string(),
+                    name: name.to_string(),
+                    known: known.join(", "),
+                }
+            })?;
+            Ok((format!("the catalog `{name}` of this program"), text.to_owned()))
+        }
     }
 }
 

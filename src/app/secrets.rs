@@ -12,7 +12,7 @@ use super::file::{LARGEST, open};
 use super::{Environment, StartError};
 use crate::config::{Agent, Config, IssuerKind, Rule, SecretFrom};
 use crate::identify::{AgentProofs, All, Attestor, TokenRule};
-use crate::model::{AgentName, Digest, Reviewer, Reviewers, Secret};
+use crate::model::{AgentName, Askers, Digest, Reviewer, Reviewers, Secret};
 
 /// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -104,10 +104,11 @@ fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> SecretError {
     move |error| SecretError::File { path: path.clone(), error }
 }
 
-/// What proves agents, openers and reviewers.
+/// What proves agents, openers, reviewers and tools that ask.
 fn proving(config: &Config) -> impl Iterator<Item = &SecretFrom> {
     let tokens = config.agents.iter().flat_map(|agent| agent.identify.iter().chain(&agent.open_tasks)).flat_map(tokens);
-    tokens.chain(config.reviewers.values().map(|reviewer| &reviewer.token))
+    let tools = config.tools.iter().filter_map(|tool| tool.introspect.as_ref());
+    tokens.chain(config.reviewers.values().map(|reviewer| &reviewer.token)).chain(tools)
 }
 
 /// The files that hold what proves somebody.
@@ -240,4 +241,26 @@ pub(super) fn reviewers(config: &Config, environment: &Environment) -> Result<Re
         known.push((token.digest(), Reviewer { name: Some(name.clone()), may, roles }));
     }
     Ok(Reviewers::new(known))
+}
+
+/// The tools that may ask about our tokens. Whoever holds what proves a tool may be no other tool, and nobody else either.
+pub(super) fn askers(config: &Config, environment: &Environment) -> Result<Askers, SecretError> {
+    let mut known = BTreeMap::new();
+    for tool in &config.tools {
+        let Some(from) = &tool.introspect else { continue };
+        let (shown, name) = (secret(from, environment)?, &tool.tool.name);
+        let weak = |why: String| SecretError::Weak { from: described(from), why };
+        TokenRule::new(&AgentName(name.clone()), &shown).map_err(|why| weak(why.to_string()))?;
+        let mut same = 0;
+        for other in proving(config) {
+            same += usize::from(secret(other, environment)?.digest() == shown.digest());
+        }
+        if same > 1 {
+            return Err(weak(
+                "it proves somebody else too; a tool that asks about tokens has a secret of its own".to_owned(),
+            ));
+        }
+        known.insert(name.clone(), shown.digest());
+    }
+    Ok(Askers::new(known))
 }

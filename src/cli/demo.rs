@@ -63,7 +63,8 @@ async fn play(arguments: &DemoArguments, folder: &Path) -> Result<Exit, Failure>
     let acts = stage.acts().await.map_err(Failure::Away);
     if arguments.keep && acts.is_ok() {
         let admin = running.admin.map_or_else(String::new, |admin| admin.to_string());
-        print::kept(&stage.door, &admin, folder);
+        let login = running.login(None).unwrap_or_default();
+        print::kept((&stage.door, &admin, &login), folder);
         super::serve::told_to_stop().await?;
     }
     let vkey = running.vkey.clone();

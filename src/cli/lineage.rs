@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-pub(super) use self::story::plain;
 use super::{Exit, Failure, Output};
 use crate::config::Config;
-use crate::model::CallId;
+pub(super) use crate::model::plain;
+use crate::model::{CallId, is_printable};
 use crate::record::{Filter, Reader, StoreError};
 
 /// Which lineage, and what to do with it.
@@ -199,7 +199,7 @@ pub(super) fn document<T: Serialize>(value: &T, out: &mut dyn Write) -> Result<(
     let json = serde_json::to_string(value).map_err(|cause| Failure::Away(cause.to_string()))?;
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
-        if story::is_printable(c) {
+        if is_printable(c) {
             shown.push(c);
         } else {
             let mut units = [0; 2];

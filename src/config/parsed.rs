@@ -9,11 +9,11 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::people::{Approvals, Reviewer, approvals, reviewers};
-use super::{AgentFile, Bytes, DirectoryFile, File, IssuerFile, ListenFile, SecretFile, SyncFile, elsewhere, tool};
+use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, asked, directory, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
-use crate::model::{AgentName, Mode, Preset, Tool};
+use crate::model::{AgentName, Algorithm, Mode, Preset, Tool};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -171,13 +171,24 @@ pub enum Rule {
     All(Vec<Rule>),
 }
 
-/// A tool and its catalog's file.
+/// A tool, and what stands beside it.
 #[derive(Debug)]
 pub struct ToolConfig {
     /// The tool.
     pub tool: Arc<Tool>,
     /// Its catalog.
-    pub catalog: PathBuf,
+    pub catalog: CatalogFrom,
+    /// What it proves itself with when it asks about a token.
+    pub introspect: Option<SecretFrom>,
+}
+
+/// Where a catalog is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CatalogFrom {
+    /// In the program, under this name.
+    Embedded(Arc<str>),
+    /// In this file.
+    File(PathBuf),
 }
 
 /// What lends credentials.
@@ -202,8 +213,12 @@ pub enum IssuerKind {
         audience: Option<String>,
         /// The header it goes into.
         header: Option<HeaderName>,
+        /// What they are signed by.
+        algorithm: Algorithm,
         /// How long a key signs.
         rotate: Option<Duration>,
+        /// Whether its tools ask about the tokens they get, so that a token can be ended.
+        asked: bool,
     },
 }
 
@@ -233,7 +248,7 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
         let file: File =
             toml::from_str(text).map_err(|error| ConfigError::Syntax(error.to_string().trim_end().to_owned()))?;
-        let issuers: BTreeMap<Arc<str>, IssuerKind> = file
+        let mut issuers: BTreeMap<Arc<str>, IssuerKind> = file
             .issuers
             .into_iter()
             .map(|(name, issuer)| Ok((named("issuers", &name)?, issuer.parse(&name, base)?)))
@@ -243,7 +258,8 @@ impl Config {
             .into_iter()
             .map(|(name, tool)| tool::parse(&name, tool, base, &issuers))
             .collect::<Result<_, _>>()?;
-        let directories = directories(file.directories, &file.agents, base)?;
+        let directories = directory::parse(file.directories, &file.agents, base)?;
+        asked::note(&tools, &mut issuers)?;
         let known: BTreeSet<Arc<str>> = tools.iter().map(|tool| tool.tool.name.clone()).collect();
         Ok(Self {
             listen: Listen {
@@ -285,26 +301,6 @@ impl Config {
             issuers,
         })
     }
-}
-
-/// The files of directories; an error if an agent names one that is not there.
-fn directories(
-    files: BTreeMap<String, DirectoryFile>,
-    agents: &BTreeMap<String, AgentFile>,
-    base: &Path,
-) -> Result<BTreeMap<String, PathBuf>, ConfigError> {
-    let path = |(name, directory): (String, DirectoryFile)| {
-        Ok((named("directories", &name)?.to_string(), base.join(directory.file)))
-    };
-    let directories: BTreeMap<String, PathBuf> = files.into_iter().map(path).collect::<Result<_, ConfigError>>()?;
-    for (agent, file) in agents {
-        let unknown = file.directories.iter().find(|name| !directories.contains_key(*name));
-        if let Some(name) = unknown {
-            let why = format!("there is no `[directories.{name}]`");
-            return Err(wrong(format!("agents.{agent}.directories"), why));
-        }
-    }
-    Ok(directories)
 }
 
 fn socket_mode(text: &str) -> Result<u32, ConfigError> {
@@ -391,8 +387,9 @@ impl IssuerFile {
                     header,
                 }
             }
-            Self::Jwt { issuer, audience, header: name, rotate } => {
-                IssuerKind::Jwt { issuer, audience, header: header(name)?, rotate: rotate.map(|span| span.0) }
+            Self::Jwt { issuer, audience, header: name, algorithm, rotate } => {
+                let (header, rotate) = (header(name)?, rotate.map(|span| span.0));
+                IssuerKind::Jwt { issuer, audience, header, algorithm, rotate, asked: false }
             }
         })
     }

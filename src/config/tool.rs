@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, Uri};
 
-use super::parsed::{ConfigError, IssuerKind, ToolConfig, named, wrong};
+use super::parsed::{CatalogFrom, ConfigError, IssuerKind, ToolConfig, named, wrong};
 use super::{Bytes, ToolFile};
 use crate::forward::{forbidden, forbidden_answer};
 use crate::model::{Network, Tool};
@@ -72,7 +72,17 @@ pub(super) fn parse(
         answer_headers: headers(&file.answer_headers, "answer_headers", forbidden_answer)?,
         name,
     };
-    Ok(ToolConfig { tool: Arc::new(tool), catalog: base.join(file.catalog) })
+    let introspect = file.introspect.map(|from| from.parse(base));
+    Ok(ToolConfig { tool: Arc::new(tool), catalog: catalog(base, &file.catalog), introspect })
+}
+
+/// A bare word names a catalog that comes with the program.
+fn catalog(base: &Path, written: &str) -> CatalogFrom {
+    if written.contains(['/', '.']) {
+        CatalogFrom::File(base.join(written))
+    } else {
+        CatalogFrom::Embedded(written.into())
+    }
 }
 
 /// A header's name.

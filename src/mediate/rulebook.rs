@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use crate::identify::Identify;
 use crate::judge::{Policies, Question, stands};
 use crate::memory::{Bounds, CallUnderWay, Memory};
-use crate::model::{CallId, Digest, Reviewers, Timestamp};
+use crate::model::{Askers, CallId, Digest, Reviewers, Timestamp};
 use crate::understand::{Catalog, ToolCatalog};
 
 /// What was loaded together.
@@ -22,6 +22,8 @@ pub struct Rulebook {
     pub policies: Policies,
     /// Who may look at what was done, and decide what may be.
     pub reviewers: Reviewers,
+    /// Which tools may ask about our tokens.
+    pub askers: Askers,
 }
 
 impl Rulebook {

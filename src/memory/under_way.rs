@@ -92,6 +92,11 @@ impl UnderWay {
         }
     }
 
+    /// Whether this call is under way and is not cut.
+    pub fn goes_on(&self, id: CallId) -> bool {
+        lock(&self.calls).by_id.get(&id).is_some_and(|(_, cut)| cut.borrow().is_none())
+    }
+
     /// All of them, the earliest first.
     pub fn calls(&self) -> Vec<Arc<CallUnderWay>> {
         let mut calls: Vec<Arc<CallUnderWay>> =

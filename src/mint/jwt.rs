@@ -1,4 +1,4 @@
-//! Our own token: an RFC 9068 access token, signed with ES256, that names this one call and is worth nothing for another.
+//! Our own token: an RFC 9068 access token, signed with ES256 or EdDSA, that names this one call and is worth nothing for another.
 //!
 //! `authorization_details` (RFC 9396) hold method, target, content digest, intent and the verdict's place in the
 //! lineage, so that a tool which checks them refuses the token for a changed byte. jsonwebtoken would read the key anew
@@ -14,6 +14,7 @@ use http::header::AUTHORIZATION;
 use serde::Serialize;
 
 use super::keys::KeyRing;
+use super::lent::{Lent, Token};
 use super::{Issuer, IssuerError, Order, Plan};
 use crate::judge::Permit;
 use crate::model::{BoxFuture, Credential, Handle, IntentSource, Lifetime, Placement, Secret, Timestamp};
@@ -38,23 +39,25 @@ pub struct JwtOptions {
 pub struct JwtIssuer {
     options: JwtOptions,
     keys: Arc<KeyRing>,
+    /// Where tools that ask are told from.
+    lent: Option<Arc<Lent>>,
     placement: Placement,
 }
 
 impl JwtIssuer {
-    /// With its keys.
-    pub fn new(options: JwtOptions, keys: Arc<KeyRing>) -> Self {
+    /// With its keys, and the list of what is lent if its tools ask: only then can a token be ended.
+    pub fn new(options: JwtOptions, keys: Arc<KeyRing>, lent: Option<Arc<Lent>>) -> Self {
         let placement = match &options.header {
             Some(name) if name != AUTHORIZATION => Placement::Header { name: name.clone(), prefix: String::new() },
             Some(_) | None => Placement::Header { name: AUTHORIZATION, prefix: "Bearer ".to_owned() },
         };
-        Self { options, keys, placement }
+        Self { options, keys, lent, placement }
     }
 
     fn token(&self, order: &Order<'_>, expires_at: Timestamp) -> Result<String, IssuerError> {
         let refused = |why: &'static str| IssuerError::Refused(why.into());
         let key = self.keys.signing(order.now).ok_or_else(|| refused("there is no key to sign with"))?;
-        let header = Header { typ: "at+jwt", alg: "ES256", kid: &key.id };
+        let header = Header { typ: "at+jwt", alg: key.algorithm().name(), kid: &key.id };
         let claims = self.claims(order, expires_at);
         let mut token = String::with_capacity(1_536);
         encode(&header, &mut token)?;
@@ -117,7 +120,7 @@ impl Issuer for JwtIssuer {
     }
 
     fn can_revoke(&self) -> bool {
-        false
+        self.lent.is_some()
     }
 
     fn mint<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Credential, IssuerError>> {
@@ -125,9 +128,13 @@ impl Issuer for JwtIssuer {
             let expires_at = order.plan.expires_at.filter(|end| *end > order.now);
             let expires_at = expires_at
                 .ok_or_else(|| IssuerError::Refused("the call's time ran out before the token was signed".into()))?;
-            let token = self.token(&order, expires_at)?;
+            let secret = Secret::new(self.token(&order, expires_at)?);
+            if let Some(lent) = &self.lent {
+                let token = Token { call: order.call.id, tool: order.call.tool.name.clone(), expires_at };
+                lent.lend(&secret, token, order.now);
+            }
             Ok(Credential {
-                secret: Secret::new(token),
+                secret,
                 handle: Handle::Named(order.call.id.to_string()),
                 expires_at: Some(expires_at),
                 placement: self.placement.clone(),
@@ -135,8 +142,14 @@ impl Issuer for JwtIssuer {
         })
     }
 
-    fn revoke<'a>(&'a self, _: &'a Handle) -> BoxFuture<'a, Result<(), IssuerError>> {
-        Box::pin(async { Err(IssuerError::Refused("a token that is checked offline ends by its expiry".into())) })
+    /// A token that is not in the list any more, perhaps since a restart, has ended: no tool that asks takes it.
+    fn revoke<'a>(&'a self, handle: &'a Handle) -> BoxFuture<'a, Result<(), IssuerError>> {
+        let offline = || IssuerError::Refused("a token that is checked offline ends by its expiry".into());
+        let ended = self.lent.as_ref().ok_or_else(offline).map(|lent| match handle {
+            Handle::Named(name) => name.parse().map_or((), |call| lent.end(call)),
+            Handle::Nothing | Handle::Sealed(_) => {}
+        });
+        Box::pin(std::future::ready(ended))
     }
 }
 

@@ -3,6 +3,8 @@
 //! A key is published before it signs and stays published until nothing it signed can be valid, so that a verifier
 //! that fetches the set now and then always finds the key it needs.
 
+mod pair;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,13 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use crate::model::{Digest, Secret, Timestamp};
+use self::pair::Pair;
+use crate::model::{Algorithm, Secret, Timestamp};
 
 /// When keys come and go.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub enum KeyError {
         error: std::io::Error,
     },
     /// A file that holds no key.
-    #[error("`{0}` holds no P-256 key in PKCS#8; move it away to have a new one made")]
+    #[error("`{0}` holds no P-256 or Ed25519 key in PKCS#8; move it away to have a new one made")]
     NoKey(String),
     /// There is no randomness.
     #[error("no key could be made")]
@@ -63,7 +63,7 @@ pub enum KeyError {
 pub struct Key {
     /// Its id: the thumbprint of the public key (RFC 7638).
     pub id: String,
-    pair: EcdsaKeyPair,
+    pair: Pair,
     made_at: Timestamp,
     path: PathBuf,
 }
@@ -72,6 +72,7 @@ pub struct Key {
 #[derive(Debug)]
 pub struct KeyRing {
     folder: PathBuf,
+    algorithm: Algorithm,
     schedule: Schedule,
     keys: RwLock<Vec<Arc<Key>>>,
     turning: Mutex<()>,
@@ -79,11 +80,13 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the keys in `folder`, makes the first if there is none, and turns the ring to `now`.
-    pub fn open(folder: &Path, schedule: Schedule, now: Timestamp) -> Result<Self, KeyError> {
+    /// Reads the keys in `folder`, makes the first if there is none, and turns the ring to `now`. Where another algorithm is
+    /// asked for than before, the next key is of that kind, and published first, as every next key is.
+    pub fn open(folder: &Path, algorithm: Algorithm, schedule: Schedule, now: Timestamp) -> Result<Self, KeyError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| at(folder, error))?;
         let ring = Self {
             folder: folder.to_owned(),
+            algorithm,
             schedule,
             keys: RwLock::default(),
             turning: Mutex::default(),
@@ -106,7 +109,10 @@ impl KeyRing {
     pub fn turn(&self, now: Timestamp) -> Result<(), KeyError> {
         let _turning = self.turning.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = self.published();
-        if keys.last().is_none_or(|newest| newest.made_at.after(self.schedule.rotate) <= now) {
+        let is_due = |newest: &Arc<Key>| {
+            newest.made_at.after(self.schedule.rotate) <= now || newest.algorithm() != self.algorithm
+        };
+        if keys.last().is_none_or(is_due) {
             keys.push(Arc::new(self.make(now)?));
         }
         let ages: Vec<Timestamp> = keys.iter().map(|key| key.made_at).collect();
@@ -125,14 +131,14 @@ impl KeyRing {
         led.or_else(|| keys.first()).cloned()
     }
 
-    /// Signs with a key of this ring: the 64 bytes r ‖ s of ES256 (RFC 7518 §3.4).
+    /// Signs with a key of this ring.
     pub fn sign(&self, key: &Key, message: &[u8]) -> Option<ring::signature::Signature> {
-        key.pair.sign(&self.random, message).ok()
+        key.pair.sign(message, &self.random)
     }
 
     /// The public keys as a JWK set (RFC 7517 §5).
     pub fn jwks(&self) -> Value {
-        let keys: Vec<Value> = self.published().iter().map(|key| key.jwk()).collect();
+        let keys: Vec<Value> = self.published().iter().map(|key| key.pair.jwk(&key.id)).collect();
         json!({ "keys": keys })
     }
 
@@ -141,10 +147,9 @@ impl KeyRing {
     }
 
     fn make(&self, now: Timestamp) -> Result<Key, KeyError> {
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.random)
-            .map_err(|_| KeyError::NoRandomness)?;
+        let document = Pair::make(self.algorithm, &self.random).ok_or(KeyError::NoRandomness)?;
         let path = self.folder.join(format!("{:015}.p8", now.unsigned_millis()));
-        write_private(&path, document.as_ref()).map_err(|error| at(&path, error))?;
+        write_private(&path, document.expose()).map_err(|error| at(&path, error))?;
         self.read(&path)
     }
 
@@ -156,18 +161,15 @@ impl KeyRing {
             .and_then(|stem| stem.to_str()?.parse().ok())
             .map(Timestamp::from_millis)
             .ok_or_else(no_key)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes.expose(), &self.random)
-            .map_err(|_| no_key())?;
-        let (x, y) = coordinates(&pair);
-        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        Ok(Key { id: URL_SAFE_NO_PAD.encode(Digest::of(canonical.as_bytes()).0), pair, made_at, path: path.to_owned() })
+        let pair = Pair::read(&bytes, &self.random).ok_or_else(no_key)?;
+        Ok(Key { id: pair.thumbprint(), pair, made_at, path: path.to_owned() })
     }
 }
 
 impl Key {
-    fn jwk(&self) -> Value {
-        let (x, y) = coordinates(&self.pair);
-        json!({ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.id, "x": x, "y": y })
+    /// What it signs by.
+    pub fn algorithm(&self) -> Algorithm {
+        self.pair.algorithm()
     }
 }
 
@@ -194,19 +196,14 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-/// The public point's coordinates, base64url; ring gives them as 0x04 ‖ x ‖ y (SEC 1 §2.3.3).
-fn coordinates(pair: &EcdsaKeyPair) -> (String, String) {
-    let point = pair.public_key().as_ref();
-    let part = |range| URL_SAFE_NO_PAD.encode(point.get(range).unwrap_or_default());
-    (part(1..33), part(33..65))
-}
-
 fn at(path: &Path, error: std::io::Error) -> KeyError {
     KeyError::File { path: path.display().to_string(), error }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -220,7 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let start = Timestamp::from_millis(1_000_000_000_000);
         let schedule = Schedule { rotate: 24 * HOUR, lead: HOUR, grace: 2 * HOUR };
-        let ring = KeyRing::open(folder.path(), schedule, start).unwrap();
+        let ring = KeyRing::open(folder.path(), Algorithm::Es256, schedule, start).unwrap();
         let first = ring.signing(start).unwrap().id.clone();
 
         let turned = start.after(24 * HOUR);
@@ -237,8 +234,29 @@ mod tests {
         ring.turn(led.after(2 * HOUR)).unwrap();
         assert_eq!(ids(&ring), std::slice::from_ref(&second));
         drop(ring);
-        let again = KeyRing::open(folder.path(), schedule, led.after(3 * HOUR)).unwrap();
+        let again = KeyRing::open(folder.path(), Algorithm::Es256, schedule, led.after(3 * HOUR)).unwrap();
         assert_eq!(ids(&again), [second], "keys persist");
+    }
+
+    #[test]
+    fn another_algorithm_comes_as_every_next_key_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = Timestamp::from_millis(1_000_000_000_000);
+        let open = |algorithm, now| KeyRing::open(folder.path(), algorithm, Schedule::default(), now).unwrap();
+        let first = open(Algorithm::Es256, start).signing(start).unwrap().id.clone();
+        let later = start.after(HOUR);
+        let ring = open(Algorithm::EdDsa, later);
+        assert_eq!((ids(&ring).len(), ring.signing(later).unwrap().id.clone()), (2, first), "it is published first");
+        let led = later.after(HOUR);
+        let key = ring.signing(led).unwrap();
+        assert_eq!(key.algorithm(), Algorithm::EdDsa);
+        let jwk = ring.jwks()["keys"][1].clone();
+        let told = (&jwk["kty"], &jwk["crv"], &jwk["alg"], &jwk["kid"]);
+        assert_eq!(told, (&"OKP".into(), &"Ed25519".into(), &"EdDSA".into(), &key.id.as_str().into()));
+        let public = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwk["x"].as_str().unwrap()).unwrap();
+        let signature = ring.sign(&key, b"a token").unwrap();
+        let public = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public);
+        public.verify(b"a token", signature.as_ref()).unwrap();
     }
 
     #[test]
@@ -246,7 +264,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("jwt");
-        let ring = KeyRing::open(&inner, Schedule::default(), Timestamp::from_millis(5)).unwrap();
+        let ring = KeyRing::open(&inner, Algorithm::Es256, Schedule::default(), Timestamp::from_millis(5)).unwrap();
         let path = &ring.published()[0].path;
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o700);

@@ -75,6 +75,12 @@ impl Reviewers {
         Self(known)
     }
 
+    /// The digest of the token of whoever has this name.
+    pub fn token_of(&self, name: &str) -> Option<Digest> {
+        let found = self.0.iter().find(|(_, reviewer)| reviewer.name.as_deref() == Some(name));
+        found.map(|(token, _)| *token)
+    }
+
     /// Whoever shows this token. A wrong one takes as long as a right one.
     pub fn by_token(&self, shown: &Digest) -> Option<Reviewer> {
         let found = self.0.iter().fold(

@@ -22,7 +22,7 @@ impl Key {
 }
 
 /// What kind of thing a sink takes, and so what of it must be vouched for.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(rename_all = "lowercase")]
 pub enum SinkKind {
     /// Where something goes, or to whom: every value.
@@ -35,6 +35,19 @@ pub enum SinkKind {
     Words,
     /// What is read from: nothing. If whoever opened the task named it, what it brings was asked for.
     Source,
+}
+
+impl SinkKind {
+    /// As catalogs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Destination => "destination",
+            Self::Object => "object",
+            Self::Text => "text",
+            Self::Words => "words",
+            Self::Source => "source",
+        }
+    }
 }
 
 /// What stands in one sink of a call.

@@ -293,6 +293,16 @@ pub struct CredentialNote {
 }
 
 impl CredentialNote {
+    /// How long it was good for anything, as far as that is known: until its end was confirmed, or it ended by itself.
+    pub fn privilege(&self) -> Option<Duration> {
+        let until = match self.revocation {
+            Revocation::Confirmed | Revocation::Expired => self.ended_at,
+            Revocation::Unsupported | Revocation::Failed | Revocation::Unknown => self.expires_at,
+            Revocation::NotNeeded => None,
+        }?;
+        self.minted_at.map(|minted| until.since(minted))
+    }
+
     /// How long it was alive, as far as is known at `now`: until its end was confirmed, or else until it ends by itself.
     pub fn alive(&self, now: Timestamp) -> Duration {
         let Some(minted) = self.minted_at else { return Duration::ZERO };

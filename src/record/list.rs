@@ -17,9 +17,9 @@ use crate::model::{CallId, TaskId};
 pub struct Filter {
     /// Of this agent.
     pub agent: Option<String>,
-    /// With this action, by its full name or without its tool.
+    /// With this action, by its full name or without its tool; or all of a tool, by its name and `/`.
     pub action: Option<String>,
-    /// `allow`, or what a refusal says: `deny`, `throttle`, `unavailable`.
+    /// `allow`, or what a refusal says: `deny`, `ask`, `throttle`, `unavailable`; or `no`, for all but `allow`.
     pub decision: Option<String>,
     /// In this task.
     pub task: Option<TaskId>,
@@ -38,10 +38,12 @@ impl Filter {
         let is =
             |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
         let action = verdict.action.as_deref();
-        let short = action.and_then(|name| name.split_once('/')).map(|(_, short)| short);
+        let (tool, short) = action.and_then(|name| name.split_once('/')).unzip();
+        let tool = tool.map(|tool| format!("{tool}/"));
+        let no = self.decision.as_deref() == Some("no") && verdict.decision != "allow";
         is(&self.agent, verdict.agent.as_deref())
-            && (is(&self.action, action) || is(&self.action, short))
-            && is(&self.decision, Some(&verdict.decision))
+            && (is(&self.action, action) || is(&self.action, short) || is(&self.action, tool.as_deref()))
+            && (no || is(&self.decision, Some(&verdict.decision)))
     }
 }
 

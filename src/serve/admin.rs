@@ -1,10 +1,11 @@
 //! The other door: for reviewers and operators.
 
-mod agents;
-mod approvals;
-mod reviewer;
-mod tasks;
-mod tree;
+pub(super) mod agents;
+pub(super) mod approvals;
+pub(super) mod reviewer;
+pub(super) mod tasks;
+pub(super) mod tree;
+pub(super) mod whole;
 
 use std::sync::Arc;
 
@@ -21,10 +22,10 @@ use tokio::sync::{Mutex, watch};
 use tower_service::Service as _;
 
 use self::reviewer::{Denied, Id, Lineage};
-use super::Answers;
+use super::{Answers, Sessions, ui};
 use crate::mediate::{Current, Mediator};
 use crate::memory::Memory;
-use crate::model::{CallId, May, Peer, Reviewer};
+use crate::model::{CallId, May, Peer, Reviewer, TaskId};
 use crate::record::{Filter, Rail, Reader, StoreError};
 use crate::telemetry::Metrics;
 
@@ -55,6 +56,13 @@ pub struct Sources {
     pub deciding: Mutex<()>,
     /// The user the sidecar runs as, who may do everything over a Unix socket without a token.
     pub uid: u32,
+    /// Who is logged in at the pages.
+    pub sessions: Arc<Sessions>,
+    /// What checks the lineage's checkpoints.
+    pub vkey: String,
+    /// What came out when the lineage was last verified here. Held by whoever verifies it: that takes long, and is done
+    /// once at a time.
+    pub verified: Mutex<Option<Value>>,
     /// Turns true when the sidecar is stopping.
     pub stop: watch::Receiver<bool>,
 }
@@ -83,10 +91,13 @@ impl Admin {
             .route("/v1/approvals/{id}/approve", post(approvals::approve))
             .route("/v1/approvals/{id}/deny", post(approvals::deny))
             .route("/v1/agents/{agent}/break-glass", post(approvals::break_glass))
+            .route("/v1/lineage", get(whole::lineage))
+            .route("/v1/lineage/verify", post(whole::verify))
             .route("/v1/glass", get(approvals::glass))
             .route("/v1/glass/{id}/review", post(approvals::review))
             .route("/checkpoint", get(tree::checkpoint))
             .route("/tile/{*path}", get(tree::tile))
+            .merge(ui::routes())
             .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .with_state(Arc::new(sources));
         Self { router, hosts }
@@ -141,17 +152,22 @@ async fn metrics(State(sources): State<Arc<Sources>>) -> Response {
 }
 
 /// What `/v1/calls` may be asked for.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    agent: Option<String>,
-    action: Option<String>,
-    decision: Option<String>,
-    limit: Option<usize>,
-    before: Option<u64>,
+pub(super) struct Wanted {
+    pub(super) agent: Option<String>,
+    pub(super) action: Option<String>,
+    pub(super) decision: Option<String>,
+    pub(super) task: Option<TaskId>,
+    pub(super) limit: Option<usize>,
+    pub(super) before: Option<u64>,
 }
 
-async fn calls(lineage: Lineage, reviewer: Reviewer, Query(wanted): Query<Wanted>) -> Result<Json<Value>, Denied> {
+pub(super) async fn calls(
+    lineage: Lineage,
+    reviewer: Reviewer,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, Denied> {
     reviewer.must(May::Read)?;
     let filter = Filter {
         agent: wanted.agent,
@@ -159,12 +175,12 @@ async fn calls(lineage: Lineage, reviewer: Reviewer, Query(wanted): Query<Wanted
         decision: wanted.decision,
         limit: wanted.limit.unwrap_or(50).min(1_000),
         before: wanted.before,
-        ..Filter::default()
+        task: wanted.task,
     };
     Ok(Json(json!({ "calls": lineage.ask(move |reader| reader.calls(&filter)).await? })))
 }
 
-async fn call(lineage: Lineage, reviewer: Reviewer, Id(call): Id<CallId>) -> Result<Json<Value>, Denied> {
+pub(super) async fn call(lineage: Lineage, reviewer: Reviewer, Id(call): Id<CallId>) -> Result<Json<Value>, Denied> {
     reviewer.must(May::Read)?;
     Ok(Json(json!(lineage.ask(move |reader| reader.story(call)).await?)))
 }

@@ -17,11 +17,11 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 
 use super::checked::{self, Names};
+use super::oauth::{self, Oauth};
 use super::tasks::{self, TaskDoor};
-use super::{Answers, asks, oauth, pages, reply};
+use super::{Answers, asks, pages, reply};
 use crate::forward::{Behind, PassedBody};
 use crate::mediate::{Answer, Hangup, Mediator, Rates, Refusal, Refused, line, whole};
-use crate::mint::KeyRing;
 use crate::model::{BoxError, CallId, Clock, Code, Digest, Evidence, Incoming, Payload, Peer, Secret};
 use crate::record::Known;
 use crate::revoke::Leased;
@@ -43,8 +43,8 @@ pub struct Gateway {
     pub clock: Clock,
     /// What it is called, and what it calls itself.
     pub names: Names,
-    /// The keys it publishes.
-    pub keys: Vec<Arc<KeyRing>>,
+    /// The face of the tokens that tools get.
+    pub oauth: Arc<Oauth>,
     /// Where ids and tokens come from.
     pub random: SystemRandom,
     /// Turns true when the sidecar stops.
@@ -64,6 +64,9 @@ impl Answers for Gateway {
 
     async fn answer(&self, peer: Arc<Peer>, mut request: Request<Received>) -> Response<GateBody> {
         hide_tokens(request.headers_mut());
+        if let Some(answer) = oauth::careless(&request) {
+            return answer.map(GateBody::Own);
+        }
         let id = CallId::new(self.clock.now(), self.random_bytes());
         let known = Known::of(id, &peer, &request);
         let (version, has_body) = (request.version(), !request.body().is_end_stream());
@@ -120,9 +123,11 @@ impl Gateway {
         if let Some(code) = path.strip_prefix(reply::PROBLEMS) {
             return Ok(pages::problem(code).map(GateBody::Own));
         }
-        if path == "/.well-known/jwks.json" {
-            return Ok(oauth::jwks(self.keys.iter().map(AsRef::as_ref)).map(GateBody::Own));
-        }
+        let request = match self.oauth.answer(&self.mediator, &self.names.scheme, request, self.clock.now()).await {
+            Ok(answer) => return Ok(answer?.map(GateBody::Own)),
+            Err(request) => request,
+        };
+        let path = request.uri().path();
         let is_task = path == tasks::PATH || path.starts_with("/-/tasks/");
         let (bearer, basic) = credentials(request.headers())?;
         let evidence = Evidence { peer, bearer };

@@ -41,17 +41,23 @@ impl Catalog {
     }
 
     /// The action that an agent's call is: one of the tool's, or else, of an agent that is observed, none in particular.
+    ///
+    /// `readable`: whether values can be read from its body. Where an action wants some and they cannot be, a call of an
+    /// agent that is observed is none in particular, too: it would be refused for that alone.
     pub fn action<'a>(
         &'a self,
         agent: &AgentName,
         tool: &'a ToolCatalog,
         call: (&Method, &str),
+        readable: bool,
     ) -> Option<Matched<'a>> {
         let (method, path) = call;
-        tool.find(method, path).or_else(|| {
-            let observed = self.observed.contains(agent);
-            observed.then(|| tool.unclassified(method, path)).flatten()
-        })
+        let unclassified = || self.observed.contains(agent).then(|| tool.unclassified(method, path)).flatten();
+        match tool.find(method, path) {
+            Some(found) if readable || !found.spec.reads_body => Some(found),
+            Some(found) => unclassified().or(Some(found)),
+            None => unclassified(),
+        }
     }
 
     /// Whether there is an action of this name for an agent's calls.
@@ -99,18 +105,16 @@ impl ToolCatalog {
             if name == UNCLASSIFIED {
                 return Err(wrong("what no catalog knows is called so; take another name".to_owned()));
             }
-            let (method, path) = action
-                .matches
-                .split_once(' ')
-                .ok_or_else(|| wrong("`match` is a method, a space and a path".to_owned()))?;
-            if !super::METHODS.iter().any(|known| known == method) {
-                return Err(wrong(format!("`{method}` is no method that tools are called with")));
+            for (method, path) in action.matches.pairs().map_err(wrong)? {
+                if !super::METHODS.iter().any(|known| known == method) {
+                    return Err(wrong(format!("`{method}` is no method that tools are called with")));
+                }
+                check_template(path).map_err(wrong)?;
+                let router = routes.entry(method.to_owned()).or_default();
+                router
+                    .insert(path, actions.len())
+                    .map_err(|error| wrong(format!("`match` cannot be told from another action's: {error}")))?;
             }
-            check_template(path).map_err(wrong)?;
-            let router = routes.entry(method.to_owned()).or_default();
-            router
-                .insert(path, actions.len())
-                .map_err(|error| wrong(format!("`match` cannot be told from another action's: {error}")))?;
             actions.push(Arc::new(ActionSpec::new(&tool.name, &name, action).map_err(wrong)?));
         }
         Ok(Self { tool, actions, unclassified: Vec::new(), routes })
@@ -169,6 +173,8 @@ pub struct ActionSpec {
     pub body: BodyRule,
     /// Strings of a JSON answer that are turned to the door where they lead to the tool.
     pub rewrite: Arc<[Pointer]>,
+    /// Whether values of its body are read.
+    reads_body: bool,
     places: BTreeMap<Arc<str>, Place>,
     sinks: Vec<Sink>,
     resource: Template,
@@ -197,17 +203,11 @@ impl ActionSpec {
     fn new(tool: &str, name: &str, file: ActionFile) -> Result<Self, String> {
         let mut facts = BTreeMap::new();
         let mut places = BTreeMap::new();
-        let (method, path) = file.matches.split_once(' ').unwrap_or_default();
-        if file.body == BodyRule::Websocket && method != "GET" {
+        let calls = file.matches.pairs()?;
+        if file.body == BodyRule::Websocket && calls.iter().any(|(method, _)| *method != "GET") {
             return Err("a WebSocket is opened with GET (RFC 6455 §4.1)".to_owned());
         }
-        let parameter =
-            |segment: &'_ str| segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')).map(str::to_owned);
-        let parameters: Vec<String> = path.split('/').filter_map(parameter).collect();
-        let readable = Readable {
-            parameters: parameters.iter().map(|name| name.trim_start_matches('*')).collect(),
-            body: file.body == BodyRule::Whole,
-        };
+        let readable = Readable { parameters: parameters(&calls), body: file.body == BodyRule::Whole };
         for (fact, source) in file.facts {
             let (at, kind) = match source {
                 FactFile::At(at) => (at, FactType::default()),
@@ -222,7 +222,13 @@ impl ActionSpec {
         let resource = Template::parse(&file.resource)?;
         resource.check(&readable)?;
         file.scope.values().try_for_each(|value| check(value, &readable))?;
-        let sinks = file.sinks.into_iter().map(|sink| Sink::new(sink, &readable)).collect::<Result<_, _>>()?;
+        let sinks: Vec<Sink> =
+            file.sinks.into_iter().map(|sink| Sink::new(sink, &readable)).collect::<Result<_, _>>()?;
+        let bodiless = Readable { body: false, ..readable };
+        let reads_body = places.values().any(|place| place.check(&bodiless).is_err())
+            || sinks.iter().any(Sink::reads_body)
+            || resource.check(&bodiless).is_err()
+            || file.scope.values().any(|value| check(value, &bodiless).is_err());
         let fields: Vec<Field> = file.yields.into_iter().map(YieldFile::field).collect::<Result<_, _>>()?;
         let mut labels: Vec<Label> = fields.iter().map(|field| field.label).collect();
         labels.sort_unstable();
@@ -236,6 +242,7 @@ impl ActionSpec {
             yields: labels.into(),
             fields: fields.into(),
             body: file.body,
+            reads_body,
             places,
             sinks,
             resource,
@@ -253,6 +260,7 @@ impl ActionSpec {
             fields: Arc::new([Field { at: Pointer::whole(), label: Label::Untrusted }]),
             body: BodyRule::Whole,
             rewrite: Arc::new([]),
+            reads_body: false,
             places: BTreeMap::new(),
             sinks: Vec::new(),
             resource: Template::of_parameter(PATH),
@@ -318,6 +326,17 @@ pub enum CatalogError {
         /// What is wrong with it.
         why: String,
     },
+}
+
+/// The parameters that every one of these paths has.
+fn parameters<'a>(calls: &[(&str, &'a str)]) -> Vec<&'a str> {
+    let of = |path: &'a str| {
+        let inner = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+        inner.map(|name| name.trim_start_matches('*')).collect::<Vec<&str>>()
+    };
+    let mut all = calls.iter().map(|(_, path)| of(path));
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |kept, other| kept.into_iter().filter(|name| other.contains(name)).collect())
 }
 
 /// A path with parameters must itself be in the one form a target may have.

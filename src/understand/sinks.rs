@@ -38,6 +38,14 @@ impl Sink {
         Ok(Self { name: file.at.into(), place, kind: file.kind })
     }
 
+    /// Whether it is in the body.
+    pub fn reads_body(&self) -> bool {
+        match self.place {
+            Place::Body(_) => true,
+            Place::Path(_) | Place::Query(_) => false,
+        }
+    }
+
     /// What of it somebody must stand behind in this call; nothing if there is nothing in it.
     pub fn critical(&self, values: &Values<'_>) -> Result<Option<Critical>, Error> {
         let mut texts = Vec::new();

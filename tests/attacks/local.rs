@@ -290,7 +290,8 @@ async fn nothing_changes_through_the_admin_door() {
                 assert!([400, 401, 403, 404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
             }
         }
-        let open = ["/healthz", "/readyz", "/metrics", "/checkpoint"].contains(&path);
+        // What `/` shows to everybody is where to log in.
+        let open = ["/", "/healthz", "/readyz", "/metrics", "/checkpoint"].contains(&path);
         let answer = program.ask(&request("GET", path)).await;
         assert!(
             if open { answer.status == 200 } else { [401, 404, 405].contains(&answer.status) },

@@ -100,12 +100,15 @@ fn write(place: &Place, random: &mut Random, next: &mut u64, rotate: Option<u64>
 
 fn filter(random: &mut Random, size: u64) -> Filter {
     let pick = |random: &mut Random, of: &[&str]| (random.below(2) == 0).then(|| some(random, of).to_owned());
-    let short = random.below(3) == 0;
+    let part = random.below(4);
     Filter {
         agent: pick(random, &AGENTS),
-        action: pick(random, &ACTIONS)
-            .map(|name| if short { name.split_once('/').unwrap().1.to_owned() } else { name }),
-        decision: pick(random, &DECISIONS),
+        action: pick(random, &ACTIONS).map(|name| match (part, name.split_once('/').unwrap()) {
+            (0, (_, short)) => short.to_owned(),
+            (1, (tool, _)) => format!("{tool}/"),
+            _ => name,
+        }),
+        decision: pick(random, &DECISIONS).map(|name| if random.below(4) == 0 { "no".to_owned() } else { name }),
         task: (random.below(3) == 0).then(|| task(u8::try_from(random.below(6)).unwrap())),
         limit: [1, 3, 50, 10_000][usize::try_from(random.below(4)).unwrap()],
         before: (random.below(3) == 0).then(|| random.below(size + 300)),
@@ -124,11 +127,14 @@ fn looked_up(reader: &Reader, all: &[Stored], filter: &Filter) -> Vec<u64> {
     for record in all.iter().rev().filter(|record| filter.before.is_none_or(|before| record.seq < before)) {
         let field = |name: &str| record.entry[name].as_str();
         let is = |wanted: &Option<String>, found: Option<&str>| wanted.is_none() || wanted.as_deref() == found;
-        let action = field("action");
+        let (action, decision) = (field("action"), field("decision").unwrap_or("allow"));
         let takes = ["permitted", "refused", "repeated"].contains(&record.kind())
             && is(&filter.agent, field("agent"))
-            && (is(&filter.action, action) || is(&filter.action, action.map(|name| name.split_once('/').unwrap().1)))
-            && is(&filter.decision, Some(field("decision").unwrap_or("allow")))
+            && (is(&filter.action, action)
+                || is(&filter.action, action.map(|name| name.split_once('/').unwrap().1))
+                || is(&filter.action, action.map(|name| name.split_inclusive('/').next().unwrap())))
+            && (is(&filter.decision, Some(decision))
+                || filter.decision.as_deref() == Some("no") && decision != "allow")
             && filter.task.is_none_or(|of| field("task").and_then(|found| found.parse::<TaskId>().ok()) == Some(of));
         if !takes || found.len() >= filter.limit {
             continue;

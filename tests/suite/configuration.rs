@@ -210,6 +210,24 @@ fn what_makes_no_sense_is_told_under_its_key() {
 }
 
 #[test]
+fn all_tools_of_an_issuer_ask_about_its_tokens_or_none() {
+    for (from, to, words) in [
+        (
+            UPSTREAM,
+            "introspect = { env = \"T\" }\nupstream = \"https://a.example\"\ncatalog = \"a\"\nissuer = \"none\"\n[issuers.none]\nkind = \"none\"\n[tools.b]\nupstream = \"https://b.example\"",
+            ["`tools.tracker.introspect`", "only our own tokens"],
+        ),
+        (
+            UPSTREAM,
+            "upstream = \"https://a.example\"\ncatalog = \"a\"\nissuer = \"calls\"\n[tools.asks]\nintrospect = { env = \"T\" }\nupstream = \"https://b.example\"",
+            ["`tools.tracker.introspect`", "issuer of its own"],
+        ),
+    ] {
+        assert_told(from, to, &words);
+    }
+}
+
+#[test]
 fn a_name_that_could_be_mistaken_is_refused_under_its_table() {
     let long = "a".repeat(65);
     // What a policy or a pattern could read in another way, and what looks like a name that there is.

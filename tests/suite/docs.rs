@@ -84,8 +84,8 @@ fn all_described(page_name: &str, source: &str, among: impl Fn(&str) -> bool) {
 #[test]
 fn every_key_of_the_configuration_is_described() {
     all_described("docs/configuration.md", "src/config.rs", |_| true);
-    all_described("docs/configuration.md", "src/understand/catalog.rs", |name| {
-        ["ActionFile", "YieldFile"].contains(&name)
+    all_described("docs/configuration.md", "src/understand/catalog/file.rs", |name| {
+        ["ActionFile", "SinkFile", "YieldFile"].contains(&name)
     });
     let text = page("docs/configuration.md");
     for (kind, words) in keys::defined(&page("src/config.rs")).words {
@@ -106,6 +106,9 @@ fn every_configuration_that_is_shown_is_one() {
     let whole = shown.iter().find(|block| block.starts_with("# countersign.toml")).expect("there is a whole example");
     let config = Config::parse(whole, Path::new("/etc/countersign")).unwrap();
     assert!(!config.agents.is_empty() && !config.tools.is_empty());
+    let tools = page("docs/oauth.md");
+    let config = Config::parse(&blocks(&tools, "toml")[0], Path::new("/etc/countersign")).unwrap();
+    assert!(config.tools[0].introspect.is_some());
     {
         let name = "examples/demo/countersign.toml";
         Config::parse(&page(name), &checkout("examples/demo")).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -141,6 +144,28 @@ fn lay_out(session: &Session, page: &str) {
 
 fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn the_page_of_commands_is_what_they_say_of_themselves() {
+    generated("docs/commands.md", &countersign::cli::reference::page());
+}
+
+#[test]
+fn the_first_hour_goes_as_its_page_says() {
+    if !has("curl") || !has("python3") {
+        println!("left out: the first hour's commands want `curl` and `python3`");
+        return;
+    }
+    let text = page("docs/getting-started.md");
+    let mut session = Session::new();
+    lay_out(&session, &text);
+    for step in &steps(&text) {
+        if let Err(why) = session.run(step) {
+            panic!("docs/getting-started.md: {why}");
+        }
+    }
+    session.stop();
 }
 
 #[test]

@@ -90,11 +90,12 @@ pub(super) fn thief(what: &str, status: u16, answer: &Bytes) {
     say!("   ✗ {what}\n       the tool answers {status}: {}", String::from_utf8_lossy(answer));
 }
 
-pub(super) fn kept(door: &str, admin: &str, folder: &Path) {
+pub(super) fn kept((door, admin, login): (&str, &str, &str), folder: &Path) {
     say!(
         "\nStill serving. The agent's door is {door}, the admin door http://{admin} (try /metrics, /readyz); files are in {}.",
         folder.display()
     );
+    say!("The pages, for whoever opens this first within ten minutes: {login}");
     say!("Ctrl-C ends it and removes them.");
 }
 

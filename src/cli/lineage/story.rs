@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use crate::model::{Revocation, Timestamp};
+use crate::model::Timestamp;
+pub use crate::model::plain;
 use crate::record::{
     Asked, Checkpoint, Ended, HandleNote, Minted, Permitted, Refused, Resolved, Settled, Stored, Story,
 };
@@ -51,7 +52,8 @@ fn line(story: &Story) -> [String; 9] {
         _ => text("decision"),
     };
     let ended = ended(story);
-    let privilege = ended.as_ref().and_then(privilege_ms).map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+    let privilege = ended.as_ref().and_then(|ended| ended.credential.privilege());
+    let privilege = privilege.map_or_else(|| "-".to_owned(), |held| format!("{} ms", held.as_millis()));
     let ending = match (&ended, story.first("permitted")) {
         (Some(ended), _) => ended.ending.name().to_owned(),
         (None, Some(_)) => "open".to_owned(),
@@ -180,8 +182,8 @@ fn credential(story: &Story, permitted: &Permitted, out: &mut dyn Write) -> io::
         let note = &ended.credential;
         let end = note.revocation.name();
         writeln!(out, "                minted {}, ended {} ({end})", time(note.minted_at), time(note.ended_at))?;
-        if let Some(ms) = privilege_ms(&ended) {
-            writeln!(out, "                {ms} ms of privilege")?;
+        if let Some(held) = note.privilege() {
+            writeln!(out, "                {} ms of privilege", held.as_millis())?;
         }
     }
     if let Some(settled) = story.last("settled").and_then(read::<Settled>) {
@@ -274,17 +276,6 @@ fn read<T: serde::de::DeserializeOwned>(record: &Stored) -> Option<T> {
     serde_json::from_value(record.entry.clone()).ok()
 }
 
-/// How long the credential was good for anything: until its end was confirmed, or it ended by itself.
-fn privilege_ms(ended: &Ended) -> Option<u128> {
-    let note = &ended.credential;
-    let until = match note.revocation {
-        Revocation::Confirmed | Revocation::Expired => note.ended_at,
-        Revocation::Unsupported | Revocation::Failed | Revocation::Unknown => note.expires_at,
-        Revocation::NotNeeded => None,
-    }?;
-    note.minted_at.map(|minted| until.since(minted).as_millis())
-}
-
 fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "at no known time".to_owned(), |at| at.to_string())
 }
@@ -305,30 +296,12 @@ fn words(value: &Value) -> String {
     value.as_str().map_or_else(|| plain(&value.to_string()), plain)
 }
 
-/// What a terminal would obey or hide, escaped: an agent chose some of these words.
-pub fn plain(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_printable(c) { shown.push(c) } else { shown.extend(c.escape_unicode()) }
-    }
-    shown
-}
-
-/// Neither a control character nor one that reorders or hides its neighbours (Unicode TR 36 §2.5, UAX 9 §2).
-pub fn is_printable(c: char) -> bool {
-    let hides = matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    !c.is_control() && !hides
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
-        assert_eq!(plain("a\u{1b}[2Jb\nc\u{202e}d\u{9b}é"), r"a\u{1b}[2Jb\u{a}c\u{202e}d\u{9b}é");
         assert_eq!(words(&serde_json::json!(["x\u{7f}"])), r#"["x\u{7f}"]"#);
     }
 }

@@ -35,7 +35,7 @@ impl Said {
 }
 
 /// Which version judges, since when, and whether what lies on the disk is another.
-pub(super) async fn loaded(State(sources): State<Arc<Sources>>, reviewer: Reviewer) -> Shown {
+pub(in crate::serve) async fn loaded(State(sources): State<Arc<Sources>>, reviewer: Reviewer) -> Shown {
     reviewer.must(May::Read)?;
     let (rulebook, news) = (sources.rulebook.now(), sources.rulebook.told());
     Ok(Json(json!({
@@ -47,7 +47,7 @@ pub(super) async fn loaded(State(sources): State<Arc<Sources>>, reviewer: Review
 }
 
 /// Every agent: of the configuration, or stopped.
-pub(super) async fn list(State(sources): State<Arc<Sources>>, reviewer: Reviewer) -> Shown {
+pub(in crate::serve) async fn list(State(sources): State<Arc<Sources>>, reviewer: Reviewer) -> Shown {
     reviewer.must(May::Read)?;
     let rulebook = sources.rulebook.now();
     let (stopped, calls) = (sources.memory.quarantined(), sources.memory.under_way());
@@ -67,7 +67,7 @@ pub(super) async fn list(State(sources): State<Arc<Sources>>, reviewer: Reviewer
 }
 
 /// Stops an agent: at once, and even if it cannot be recorded, when nothing else can be either.
-pub(super) async fn quarantine(
+pub(in crate::serve) async fn quarantine(
     State(sources): State<Arc<Sources>>,
     reviewer: Reviewer,
     Id(agent): Id<String>,
@@ -88,7 +88,7 @@ pub(super) async fn quarantine(
 }
 
 /// Lets an agent go on, once that is recorded.
-pub(super) async fn release(
+pub(in crate::serve) async fn release(
     State(sources): State<Arc<Sources>>,
     reviewer: Reviewer,
     Id(agent): Id<String>,
@@ -117,7 +117,7 @@ fn known(sources: &Sources, name: &str) -> Result<AgentName, Denied> {
 }
 
 /// The credentials that may be live: those of the calls under way.
-pub(super) async fn credentials(State(sources): State<Arc<Sources>>, reviewer: Reviewer) -> Shown {
+pub(in crate::serve) async fn credentials(State(sources): State<Arc<Sources>>, reviewer: Reviewer) -> Shown {
     reviewer.must(May::Read)?;
     let tell = |call: &Arc<CallUnderWay>| {
         json!({
@@ -129,7 +129,11 @@ pub(super) async fn credentials(State(sources): State<Arc<Sources>>, reviewer: R
 }
 
 /// Cuts a call under way, which ends its credential. Its ending is recorded as `revoked`.
-pub(super) async fn revoke(State(sources): State<Arc<Sources>>, reviewer: Reviewer, Id(call): Id<CallId>) -> Shown {
+pub(in crate::serve) async fn revoke(
+    State(sources): State<Arc<Sources>>,
+    reviewer: Reviewer,
+    Id(call): Id<CallId>,
+) -> Shown {
     reviewer.must(May::Quarantine)?;
     if !sources.memory.under_way().iter().any(|under_way| under_way.id == call) {
         return Err(Denied::unknown("no such call is under way"));

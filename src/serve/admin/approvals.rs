@@ -25,18 +25,21 @@ const USUAL: u64 = 600;
 /// What somebody says with an answer.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Because {
-    why: String,
+pub(in crate::serve) struct Because {
+    pub(in crate::serve) why: String,
 }
 
 /// The questions that wait, and those that were answered within the last hour.
-pub(super) async fn list(State(sources): State<Arc<Sources>>, reviewer: Reviewer) -> Result<Json<Value>, Denied> {
+pub(in crate::serve) async fn list(
+    State(sources): State<Arc<Sources>>,
+    reviewer: Reviewer,
+) -> Result<Json<Value>, Denied> {
     reviewer.must(May::Read)?;
     let shown = sources.mediator.memory.desk().questions(sources.rail.now());
     Ok(Json(json!({ "approvals": shown })))
 }
 
-pub(super) async fn approve(
+pub(in crate::serve) async fn approve(
     State(sources): State<Arc<Sources>>,
     reviewer: Reviewer,
     Id(id): Id<ApprovalId>,
@@ -45,7 +48,7 @@ pub(super) async fn approve(
     answer(&sources, &reviewer, id, (true, because)).await
 }
 
-pub(super) async fn deny(
+pub(in crate::serve) async fn deny(
     State(sources): State<Arc<Sources>>,
     reviewer: Reviewer,
     Id(id): Id<ApprovalId>,
@@ -79,13 +82,13 @@ fn named(reviewer: &Reviewer) -> Result<&str, Denied> {
 /// What is done when there is no time to ask.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Breaking {
+pub(in crate::serve) struct Breaking {
     why: String,
     seconds: Option<u64>,
 }
 
 /// Breaks the glass for an agent: for some minutes, its policies may let pass what they would stop.
-pub(super) async fn break_glass(
+pub(in crate::serve) async fn break_glass(
     State(sources): State<Arc<Sources>>,
     reviewer: Reviewer,
     Path(agent): Path<String>,
@@ -112,7 +115,7 @@ pub(super) async fn break_glass(
 }
 
 /// Whenever the glass was broken, the latest first, and who has reviewed it.
-pub(super) async fn glass(lineage: Lineage, reviewer: Reviewer) -> Result<Json<Value>, Denied> {
+pub(in crate::serve) async fn glass(lineage: Lineage, reviewer: Reviewer) -> Result<Json<Value>, Denied> {
     reviewer.must(May::Read)?;
     let records = lineage.ask(|reader| reader.said(&["glass_broken", "reviewed"], |_| true)).await?;
     let reviewed: BTreeSet<u64> = records.iter().filter_map(|record| record.entry.get("record")?.as_u64()).collect();
@@ -122,7 +125,7 @@ pub(super) async fn glass(lineage: Lineage, reviewer: Reviewer) -> Result<Json<V
 }
 
 /// Somebody has looked at what was done while the glass was broken.
-pub(super) async fn review(
+pub(in crate::serve) async fn review(
     State(sources): State<Arc<Sources>>,
     lineage: Lineage,
     reviewer: Reviewer,

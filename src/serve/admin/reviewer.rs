@@ -20,33 +20,43 @@ use crate::record::{Reader, StoreError, Unavailable};
 pub struct Denied(StatusCode, String);
 
 impl Denied {
+    /// The status, and the words.
+    pub(in crate::serve) fn told(&self) -> (StatusCode, &str) {
+        (self.0, &self.1)
+    }
+
+    /// Nobody is known to ask.
+    pub(in crate::serve) fn unproven(why: impl Display) -> Self {
+        Self(StatusCode::UNAUTHORIZED, why.to_string())
+    }
+
     /// There is nothing of this name.
-    pub(super) fn unknown(what: impl Display) -> Self {
+    pub(in crate::serve) fn unknown(what: impl Display) -> Self {
         Self(StatusCode::NOT_FOUND, what.to_string())
     }
 
     /// It is not for them to do.
-    pub(super) fn not(why: impl Display) -> Self {
+    pub(in crate::serve) fn not(why: impl Display) -> Self {
         Self(StatusCode::FORBIDDEN, why.to_string())
     }
 
     /// What was sent makes no sense.
-    pub(super) fn unclear(why: impl Display) -> Self {
+    pub(in crate::serve) fn unclear(why: impl Display) -> Self {
         Self(StatusCode::BAD_REQUEST, why.to_string())
     }
 
     /// It is so already.
-    pub(super) fn conflict(why: impl Display) -> Self {
+    pub(in crate::serve) fn conflict(why: impl Display) -> Self {
         Self(StatusCode::CONFLICT, why.to_string())
     }
 
     /// Something that is needed is away.
-    pub(super) fn unavailable(why: impl Display) -> Self {
+    pub(in crate::serve) fn unavailable(why: impl Display) -> Self {
         Self(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
     }
 
     /// It was not done, because that could not be recorded.
-    pub(super) fn unrecorded(error: &Unavailable) -> Self {
+    pub(in crate::serve) fn unrecorded(error: &Unavailable) -> Self {
         tracing::warn!(%error, "what a reviewer asked for was not done");
         Self::unavailable("nothing was done: it could not be recorded")
     }
@@ -65,7 +75,7 @@ impl IntoResponse for Denied {
 
 impl Reviewer {
     /// An error if they may not do this.
-    pub(super) fn must(&self, what: May) -> Result<(), Denied> {
+    pub(in crate::serve) fn must(&self, what: May) -> Result<(), Denied> {
         if self.may.contains(&what) {
             return Ok(());
         }
@@ -78,7 +88,7 @@ impl FromRequestParts<Arc<Sources>> for Reviewer {
     type Rejection = Denied;
 
     async fn from_request_parts(parts: &mut Parts, sources: &Arc<Sources>) -> Result<Self, Denied> {
-        let unknown = || Denied(StatusCode::UNAUTHORIZED, "a reviewer's token is needed".to_owned());
+        let unknown = || Denied::unproven("a reviewer's token is needed");
         let Some(value) = parts.headers.get(AUTHORIZATION) else {
             let owner = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| match &**peer {
                 Peer::Process(process) => process.uid == sources.uid,
@@ -92,7 +102,7 @@ impl FromRequestParts<Arc<Sources>> for Reviewer {
 }
 
 /// The id in the path, of whatever it is one of.
-pub(super) struct Id<T>(pub(super) T);
+pub(in crate::serve) struct Id<T>(pub(in crate::serve) T);
 
 impl<T: FromStr + Send> FromRequestParts<Arc<Sources>> for Id<T> {
     type Rejection = Denied;
@@ -105,7 +115,7 @@ impl<T: FromStr + Send> FromRequestParts<Arc<Sources>> for Id<T> {
 }
 
 /// The lineage, read on a thread that may wait.
-pub(super) struct Lineage(Arc<Sources>);
+pub(in crate::serve) struct Lineage(pub(in crate::serve) Arc<Sources>);
 
 impl FromRequestParts<Arc<Sources>> for Lineage {
     type Rejection = Infallible;
@@ -117,7 +127,7 @@ impl FromRequestParts<Arc<Sources>> for Lineage {
 
 impl Lineage {
     /// What it says.
-    pub(super) async fn ask<T: Send + 'static>(
+    pub(in crate::serve) async fn ask<T: Send + 'static>(
         self,
         question: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Denied> {

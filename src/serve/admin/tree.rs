@@ -14,7 +14,7 @@ use crate::model::{CallId, May, Reviewer};
 use crate::record::{self, Stored, TilePath};
 
 /// The latest signed checkpoint. It names no call, so it is for everybody who reaches this door.
-pub(super) async fn checkpoint(lineage: Lineage) -> Result<Response, Denied> {
+pub(in crate::serve) async fn checkpoint(lineage: Lineage) -> Result<Response, Denied> {
     let note = lineage.ask(record::Reader::checkpoint).await?;
     let note = note.ok_or_else(|| Denied::unknown("no checkpoint has been signed yet"))?;
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], note).into_response())
@@ -22,7 +22,7 @@ pub(super) async fn checkpoint(lineage: Lineage) -> Result<Response, Denied> {
 
 /// A tile of hashes, for everybody who reaches this door; or a bundle of entries, which name agents and actions, for those
 /// who may read.
-pub(super) async fn tile(
+pub(in crate::serve) async fn tile(
     lineage: Lineage,
     reviewer: Result<Reviewer, Denied>,
     Path(path): Path<String>,
@@ -43,7 +43,11 @@ pub(super) async fn tile(
 }
 
 /// The receipts of a call's records (C2SP tlog-proof), for those that a checkpoint covers.
-pub(super) async fn proof(lineage: Lineage, reviewer: Reviewer, Id(call): Id<CallId>) -> Result<Json<Value>, Denied> {
+pub(in crate::serve) async fn proof(
+    lineage: Lineage,
+    reviewer: Reviewer,
+    Id(call): Id<CallId>,
+) -> Result<Json<Value>, Denied> {
     reviewer.must(May::Read)?;
     let proofs = lineage.ask(move |reader| {
         let records = reader.story(call)?.map(|story| story.records).unwrap_or_default();
@@ -57,7 +61,7 @@ pub(super) async fn proof(lineage: Lineage, reviewer: Reviewer, Id(call): Id<Cal
 }
 
 /// Erases what is private in a call's records, and records that.
-pub(super) async fn erase(
+pub(in crate::serve) async fn erase(
     State(sources): State<Arc<Sources>>,
     lineage: Lineage,
     reviewer: Reviewer,

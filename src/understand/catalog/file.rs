@@ -1,4 +1,4 @@
-//! A catalog as it is written.
+//! A catalog as it is written: one TOML file, unknown keys are errors.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct ActionFile {
     #[serde(rename = "match")]
-    pub(super) matches: String,
+    pub(super) matches: MatchFile,
     pub(super) effect: Effect,
     pub(super) resource: String,
     #[serde(default)]
@@ -29,11 +29,32 @@ pub(super) struct ActionFile {
     #[serde(default)]
     pub(super) body: BodyRule,
     #[serde(default)]
-    pub(super) sinks: Vec<SinkFile>,
-    #[serde(default)]
     pub(super) yields: Vec<YieldFile>,
     #[serde(default)]
+    pub(super) sinks: Vec<SinkFile>,
+    #[serde(default)]
     pub(super) rewrite: Vec<String>,
+}
+
+/// A method and a path, or several that do the same.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum MatchFile {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl MatchFile {
+    /// Each as a method and a path.
+    pub(super) fn pairs(&self) -> Result<Vec<(&str, &str)>, String> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(all) if all.is_empty() => return Err("`match` names no call".to_owned()),
+            Self::Several(all) => all,
+        };
+        let no_pair = |one: &String| format!("`match` is a method, a space and a path, and `{one}` is not");
+        all.iter().map(|one| one.split_once(' ').ok_or_else(|| no_pair(one))).collect()
+    }
 }
 
 #[derive(Deserialize)]

@@ -208,6 +208,11 @@ impl Sidecar {
         self.running.as_ref().unwrap().reload(&self.path("countersign.toml")).await
     }
 
+    /// The link that logs in at the pages.
+    pub fn login(&self, reviewer: Option<&str>) -> Option<String> {
+        self.running.as_ref().unwrap().login(reviewer)
+    }
+
     /// Asks the admin door, as `GET /v1/agents` or `POST …` with these words, as whoever holds this token.
     pub async fn ask(&self, line: &str, token: &str, words: &str) -> Answer {
         let length = words.len();

@@ -244,3 +244,19 @@ fn a_standing_secret_too_short_to_be_masked_is_refused() {
     folder.write("key.secret", "hunter22\n", 0o600);
     assert_eq!(folder.check().0, Some(0));
 }
+
+#[test]
+fn what_a_tool_asks_with_is_its_own_and_cannot_be_guessed() {
+    let folder = Folder::new();
+    let text = CONFIG.replace("issuer = \"none\"", "issuer = \"calls\"\nintrospect = { file = \"tool.token\" }");
+    folder.write("countersign.toml", &format!("{text}[issuers.calls]\nkind = \"jwt\"\n"), 0o644);
+    for (secret, code, words) in [
+        ("a-secret-of-the-tracker", 0, "1 agents"),
+        ("too-short", 2, "tool.token`: a token needs at least 16 bytes"),
+        ("b1946ac92492d2347c6235b4d2611184", 2, "tool.token`: it proves somebody else too"),
+    ] {
+        folder.write("tool.token", secret, 0o600);
+        let (found, told) = folder.check();
+        assert!(found == Some(code) && told.contains(words), "{secret}: {told}");
+    }
+}

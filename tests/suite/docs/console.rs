@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use super::printed::compare;
+use crate::suite::begin::port;
 
 /// How long a command may take, on a machine that builds at the same time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,10 +80,13 @@ impl Session {
     /// With commands run in a folder below.
     pub fn within(folder: &str) -> Self {
         let mut names = BTreeMap::from([("uid = 1000".to_owned(), format!("uid = {}", geteuid().as_raw()))]);
-        for port in [7080, 7081, 9001] {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            names.insert(format!("127.0.0.1:{port}"), free.to_string());
-            names.insert(format!("http.server {port}"), format!("http.server {}", free.port()));
+        // `init` takes the next port for the admin door.
+        let first = port();
+        let tool = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        for (port, free) in [(7080, first), (7081, first + 1), (9001, tool)] {
+            names.insert(format!("127.0.0.1:{port}"), format!("127.0.0.1:{free}"));
+            names.insert(format!("http.server {port}"), format!("http.server {free}"));
+            names.insert(format!("--port {port}"), format!("--port {free}"));
         }
         Self { within: folder.into(), folder: tempfile::tempdir().unwrap(), names, servers: Vec::new(), printed: 0 }
     }
@@ -106,10 +110,7 @@ impl Session {
         let mut child = self.spawn(&command, &output);
         if is_server(&command) {
             self.servers.push(child);
-            let address = self
-                .names
-                .get(if command.contains("http.server") { "127.0.0.1:9001" } else { "127.0.0.1:7080" })
-                .cloned();
+            let address = self.names.get(if is_tool(&command) { "127.0.0.1:9001" } else { "127.0.0.1:7080" }).cloned();
             return self.until(&command, |session| {
                 if step.prints.is_empty() {
                     TcpStream::connect(address.as_deref().unwrap()).map_err(|error| error.to_string()).map(drop)
@@ -212,5 +213,9 @@ pub fn interrupt(child: &mut Child) -> Option<i32> {
 }
 
 fn is_server(command: &str) -> bool {
-    command.contains("--keep") || command.ends_with(" serve") || command.contains("http.server")
+    command.contains("--keep") || command.ends_with(" serve") || is_tool(command)
+}
+
+fn is_tool(command: &str) -> bool {
+    command.contains("http.server") || command.starts_with("python3 tool.py ")
 }

@@ -1,0 +1,122 @@
+//! The arguments of an operation, wherever it takes them: path, query, and the first level of a JSON body.
+
+use serde_json::Value;
+
+use super::openapi::{Operation, parameter};
+use super::{guess, name};
+use crate::model::SinkKind;
+use crate::understand::FactType;
+
+/// One argument.
+pub(super) struct Argument {
+    /// `path:owner`.
+    pub(super) at: String,
+    name: String,
+    required: bool,
+    chosen: bool,
+    /// The type policies compare it by, if there is one.
+    pub(super) kind: Option<FactType>,
+    /// What harm it does if a stranger chose it.
+    pub(super) sink: Option<SinkKind>,
+}
+
+impl Argument {
+    fn new(operation: &Operation<'_>, at: String, name: &str, schema: &Value, required: bool) -> Self {
+        let spec = operation.spec;
+        let path = at.starts_with("path:");
+        let guessed = guess::sink(name, spec.format(schema));
+        Self {
+            name: name.to_owned(),
+            required,
+            chosen: spec.is_chosen(schema),
+            kind: spec.kind(schema).or(path.then_some(FactType::String)),
+            sink: guessed.or(path.then_some(SinkKind::Object)),
+            at,
+        }
+    }
+
+    pub(super) fn in_path(&self) -> bool {
+        self.at.starts_with("path:")
+    }
+
+    /// Whether policies are shown it, and records keep it: not what is said, which may be anything.
+    pub(super) fn is_fact(&self) -> bool {
+        let short = matches!(self.kind, Some(FactType::Long | FactType::Bool)) || self.chosen;
+        match self.sink {
+            Some(SinkKind::Text | SinkKind::Words) => self.chosen,
+            Some(SinkKind::Destination | SinkKind::Object | SinkKind::Source) => true,
+            None => short && self.at.starts_with("body:"),
+        }
+    }
+
+    /// A name that a policy can write.
+    pub(super) fn fact_name(&self) -> String {
+        let name = name::words(&self.name).join("_");
+        let ascii: String = name.chars().filter(char::is_ascii).collect();
+        if ascii.starts_with(|first: char| first.is_ascii_alphabetic()) { ascii } else { format!("arg_{ascii}") }
+    }
+
+    /// Whether a body must hold it, and it says on what the call acts.
+    pub(super) fn names_what_is_acted_on(&self) -> bool {
+        let names = matches!(self.sink, Some(SinkKind::Destination | SinkKind::Object));
+        self.at.starts_with("body:") && self.required && names && self.kind == Some(FactType::String)
+    }
+}
+
+/// All arguments, those of the path first.
+pub(super) fn arguments(operation: &Operation<'_>) -> Vec<Argument> {
+    let mut found: Vec<Argument> = Vec::new();
+    for one in operation.parameters() {
+        let text = |key: &str| one.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (place, called) = (text("in"), text("name"));
+        // Swagger 2.0 says the type beside the name.
+        let schema = one.get("schema").unwrap_or(one);
+        let at = match place {
+            "path" => format!("path:{}", parameter(called)),
+            "query" if !called.is_empty() => format!("query:{called}"),
+            _ => continue,
+        };
+        let required = one.get("required").and_then(Value::as_bool) == Some(true);
+        found.push(Argument::new(operation, at, called, schema, required));
+    }
+    if let Some(schema) = body(operation) {
+        let schema = operation.spec.resolve(schema);
+        let required: Vec<&str> =
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        for (called, member) in operation.spec.members(schema) {
+            let at = format!("body:/{}", called.replace('~', "~0").replace('/', "~1"));
+            found.push(Argument::new(operation, at, called, member, required.contains(&called)));
+        }
+    }
+    found.sort_by_key(|argument| !argument.in_path());
+    // A parameter that the path does not have can never be read.
+    found
+        .retain(|argument| !argument.in_path() || operation.path.split('/').any(|segment| is(segment, &argument.name)));
+    found
+}
+
+fn is(segment: &str, name: &str) -> bool {
+    segment
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .is_some_and(|inner| inner.trim_start_matches('+') == name)
+}
+
+/// The body's schema, if a body of this operation is always JSON: values of others cannot be read.
+fn body<'a>(operation: &Operation<'a>) -> Option<&'a Value> {
+    if let Some(body) = operation.body.get("requestBody") {
+        let content = operation.spec.resolve(body).get("content")?.as_object()?;
+        let all_json = content.keys().all(|kind| kind.starts_with("application/") && kind.contains("json"));
+        return content.values().next().filter(|_| all_json)?.get("schema");
+    }
+    let consumes =
+        operation.body.get("consumes").or_else(|| operation.spec.0.get("consumes")).and_then(Value::as_array);
+    let json =
+        consumes.is_none_or(|kinds| kinds.iter().all(|kind| kind.as_str().is_some_and(|kind| kind.contains("json"))));
+    let parameters = operation.parameters();
+    parameters
+        .into_iter()
+        .find(|one| one.get("in").is_some_and(|place| place == "body"))?
+        .get("schema")
+        .filter(|_| json)
+}
