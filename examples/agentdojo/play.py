@@ -2,6 +2,7 @@
 import collections
 import itertools
 import re
+import textwrap
 import tomllib
 
 import traces
@@ -54,6 +55,13 @@ def grant(suite, catalog, prompt, calls):
     ]
 
 
+def said(prompt):
+    """The user's words as values of a task: each has room for some thousand bytes, and all of them for 32 000."""
+    # Who leaves out the blank behind a full stop has ended a sentence, and named no host.
+    prompt = re.sub(r"(?<=[a-z])\.(?=[A-Z])", ". ", prompt.strip())
+    return [prompt] if len(prompt.encode()) <= 8000 else textwrap.wrap(prompt, 2000)[:4]
+
+
 def says(prompt, value):
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", prompt) is not None
 
@@ -64,9 +72,7 @@ class Session:
     def __init__(self, stage, suite, row, actions):
         self.stage, self.suite, self.name = stage, suite, f"session-{next(NUMBERS)}"
         self.events, self.amendments = [], 0
-        # Who leaves out the blank behind a full stop has ended a sentence, and named no host.
-        prompt = re.sub(r"(?<=[a-z])\.(?=[A-Z])", ". ", row["text"].strip())
-        self.task = stage.sidecar.open_task(suite, prompt, actions, [prompt])
+        self.task = stage.sidecar.open_task(suite, row["text"].strip()[:500], actions, said(row["text"]))
 
     def play(self, steps, agree):
         """Makes the steps' calls in order. `agree(whose)` says whether the person agrees to a call of theirs."""

@@ -13,8 +13,8 @@ def plan(row, catalog):
     if isinstance(planned, dict):
         planned = [{"action": name, "max": count} for name, count in planned.items()]
     for entry in planned:
-        entry = {"action": entry} if isinstance(entry, str) else entry
-        tool = (entry.get("action") or entry.get("tool") or entry.get("name")).rpartition("/")[2]
+        entry = entry if isinstance(entry, dict) else {"action": entry}
+        tool = str(entry.get("action") or entry.get("tool") or entry.get("name")).rpartition("/")[2]
         if tool in catalog.actions and catalog.guards(tool):
             lines[tool, entry.get("resource")] += int(entry.get("max") or 1)
     return [

@@ -26,7 +26,7 @@ class Wire:
         self.port, self.connection = port, None
 
     def ask(self, method, path, headers=None, body=None):
-        payload = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        payload = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} | (headers or {})
         for attempt in (0, 1):
             if self.connection is None:

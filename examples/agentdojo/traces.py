@@ -31,6 +31,8 @@ class Traces:
                 continue
             for row in rows(path):
                 suite = row["suite"] = re.sub(r"[^a-z0-9_-]", "-", row.get("suite", path.stem).lower())
+                for call in row["calls"]:
+                    call["args"] = call.get("args") or {}
                 if row["kind"] == "llm_run":
                     self.runs.append(row)
                 elif row["kind"] in ("user", "injection"):
