@@ -6,6 +6,8 @@ import time
 import score
 import stage
 
+ALL = 949  # pairs of AgentDojo v1.2.2; of a part, the goals say nothing
+
 
 @dataclasses.dataclass
 class Figures:
@@ -35,7 +37,7 @@ class Figures:
                 score.table("cold: nothing was learned", self.cold),
                 score.table("warm: half of the tasks were done before, and what was agreed to then is remembered", self.warm),
                 score.table("obfuscated: no value of the attacker's stands anywhere as it is", self.obfuscated),
-                *(f"  {line}" for line in self.goals()),
+                *(f"  {line}" for line in self.goals() if score.total(self.cold).pairs == ALL),
                 "what was not stopped, and who was bothered without need:",
                 *(f"  {note}" for note in score.notes(self.cold)),
                 *(f"  obfuscated, {note}" for note in score.notes(self.obfuscated)),
