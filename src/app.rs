@@ -4,6 +4,7 @@ mod checkpoints;
 mod conceal;
 mod desk;
 mod doors;
+mod export;
 mod file;
 mod keys;
 mod history;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime;
+use tokio::sync::mpsc;
 
 pub use self::conceal::{ConcealError, Environment, conceal};
 pub use self::file::read;
@@ -32,7 +34,7 @@ pub use self::load::{Parts, load};
 pub use self::material::{Material, files};
 pub use self::reload::Reloaded;
 pub use self::secrets::SecretError;
-use crate::config::{Config, ConfigError, IssuerKind, SyncFile};
+use crate::config::{Config, ConfigError, IssuerKind, SyncFile, Telemetry};
 use crate::forward::Upstream;
 use crate::mediate::Current;
 use crate::memory::{Memory, RoomRule};
@@ -40,7 +42,7 @@ use crate::mint::{Issuer, Issuers, JwtIssuer, JwtOptions, KeyRing, NoCredential,
 use crate::model::{CallId, Clock, Timestamp};
 use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
 use crate::revoke::Reaper;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Finished, Metrics, Sampling, Spans};
 
 /// How long calls under way may take to end when the sidecar stops, before they are cut.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -142,6 +144,7 @@ struct Walk {
     issuers: Arc<Issuers>,
     reaper: Arc<Reaper>,
     metrics: Arc<Metrics>,
+    spans: Spans,
 }
 
 /// A sidecar whose doors are open.
@@ -198,6 +201,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     reaper.sweep(limbo, &issuers, &sealer, &rail);
     tokio::spawn(turn_keys(rings.clone(), clock.clone()));
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
+    let (spans, finished) = spans(&config.telemetry, &metrics);
     let walk = Walk {
         rulebook: Arc::new(Current::new(rulebook, clock.now())),
         memory: memory.clone(),
@@ -205,12 +209,23 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
         issuers,
         reaper: reaper.clone(),
         metrics,
+        spans,
     };
     let webhook = desk::place(&config.approvals, &environment)?;
-    let inside = doors::Inside { connections, rings, clock, pseudonym: pseudonym(&vkey), upstream, webhook };
+    let inside = doors::Inside { connections, rings, clock, pseudonym: pseudonym(&vkey), upstream, webhook, finished };
     let (doors, upstreams) = doors::open(config, &walk, inside)?;
     let reload = reload::Reload::new(config, tokens, walk, environment, upstreams);
     Ok(Running { agent: doors.agent, admin: doors.admin, vkey, doors, reload, memory, reaper, rail, store })
+}
+
+/// Where calls' spans begin, and where they are handed on to; nothing of it, if nobody receives them.
+fn spans(telemetry: &Telemetry, metrics: &Arc<Metrics>) -> (Spans, Option<mpsc::Receiver<Finished>>) {
+    if telemetry.otlp.is_none() {
+        return (Spans::default(), None);
+    }
+    let sampling = Sampling { part: telemetry.sample, follow: telemetry.follow };
+    let (spans, finished) = Spans::new(sampling, metrics.clone());
+    (spans, Some(finished))
 }
 
 /// What one agent may take of the room for calls, in hundredths.

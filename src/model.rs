@@ -24,6 +24,7 @@ mod task;
 mod time;
 mod told;
 mod tool;
+mod trace;
 
 pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect};
@@ -49,3 +50,4 @@ pub use task::{AMEND, Grant, Label, OpenedBy, Task};
 pub use time::{Clock, Timestamp};
 pub use told::Told;
 pub use tool::{Network, Tool};
+pub use trace::TracePoint;
