@@ -84,6 +84,7 @@ mod suite {
     mod reload;
     mod stopped;
     mod tasks;
+    mod telemetry;
     mod understanding;
     mod walk;
 }
