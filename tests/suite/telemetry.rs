@@ -189,7 +189,7 @@ async fn a_call_that_somebody_agreed_to_follows_from_its_first_try() {
     let with = |decision: &str| spans.iter().find(|span| span.said["countersign.decision"] == decision).unwrap();
     let (first, second) = (with("ask"), with("allow"));
     assert_eq!((first.parent.as_str(), first.trace.as_str(), &second.trace), ("b7ad6b7169203331", TRACE, &first.trace));
-    assert_eq!((&second.parent, first.said["countersign.rules"].as_str()), (&first.id, "asks"));
+    assert_eq!((&second.parent, first.said["error.type"].as_str()), (&first.id, "needs_approval"));
     assert_ne!(first.id, second.id);
     assert_eq!(told(&sidecar.tool, "traceparent").unwrap(), format!("00-{TRACE}-{}-01", second.id));
 }
