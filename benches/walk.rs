@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use walk::plan::Plan;
 use walk::report::Report;
-use walk::{bare, child, commit, load, stream, tasks, upstream};
+use walk::{bare, child, commit, load, plan, sidecar, stream, tasks, upstream};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -39,6 +39,8 @@ fn main() -> Result<()> {
         "hashing" => on_one_thread(bare::hashing(&second)),
         "flood" => on_one_thread(stream::flood(second.parse()?)),
         "refusal" => on_one_thread(bare::refusal()),
+        "receiver" => on_one_thread(bare::receiver()),
+        "sidecar" => sidecar(second.parse()?),
         "load" => say(&serde_json::to_string(&on_one_thread(load::run(serde_json::from_str(&second)?))?)?),
         "commits" => {
             let count = arguments.next().unwrap_or_default().parse()?;
@@ -49,12 +51,28 @@ fn main() -> Result<()> {
     }
 }
 
-fn run() -> Result<()> {
-    let (plan, json) = asked()?;
+/// Serves for another bench, in front of what listens there, until nobody holds its input any more. Says where, and what
+/// a call has to bear.
+fn sidecar(upstream: u16) -> Result<()> {
+    let folder = tempfile::tempdir_in(target()?)?;
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_countersign"));
+    let sidecar = sidecar::Sidecar::start(&program, folder.path(), upstream, &plan::USUAL)?;
+    let (port, path, task) = (sidecar.server.port, sidecar::PERMITTED, &sidecar.task);
+    say(&serde_json::json!({ "port": port, "path": path, "headers": { "agent-task": task } }).to_string())?;
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    Ok(())
+}
+
+/// Not under /tmp, which may be memory: a commit would cost nothing there.
+fn target() -> Result<PathBuf> {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&target)?;
-    // Not under /tmp, which may be memory: a commit would cost nothing there.
-    let folder = tempfile::tempdir_in(&target)?;
+    Ok(target)
+}
+
+fn run() -> Result<()> {
+    let (plan, json) = asked()?;
+    let folder = tempfile::tempdir_in(target()?)?;
     let mut told = Ok(());
     if plan.stream {
         let streamed = stream::run(&plan, folder.path(), &mut |what| told = say(what))?;

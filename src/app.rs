@@ -4,6 +4,7 @@ mod checkpoints;
 mod conceal;
 mod desk;
 mod doors;
+mod export;
 mod file;
 mod keys;
 mod history;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime;
+use tokio::sync::mpsc;
 
 pub use self::conceal::{ConcealError, Environment, conceal};
 pub use self::file::read;
@@ -33,9 +35,9 @@ pub use self::load::{Parts, load};
 pub use self::material::{Material, files};
 pub use self::reload::Reloaded;
 pub use self::secrets::SecretError;
-use crate::config::{Config, ConfigError, SyncFile};
+use crate::config::{Config, ConfigError, SyncFile, Telemetry};
 use crate::forward::Upstream;
-use crate::mediate::Current;
+use crate::mediate::{Current, Rulebook};
 use crate::memory::{Memory, RoomRule};
 use crate::mint::{Issuer, Issuers};
 use crate::model::{CallId, Clock, Timestamp};
@@ -43,7 +45,7 @@ use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteL
 use crate::revoke::Reaper;
 use crate::serve::Sessions;
 use crate::serve::oauth::Oauth;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Finished, Metrics, Sampling, Spans};
 
 /// How long calls under way may take to end when the sidecar stops, before they are cut.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -157,6 +159,7 @@ struct Walk {
     issuers: Arc<Issuers>,
     reaper: Arc<Reaper>,
     metrics: Arc<Metrics>,
+    spans: Spans,
 }
 
 /// A sidecar whose doors are open.
@@ -197,16 +200,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let rail = Rail::new(lineage, clock.clone(), config.lineage.deadline);
     rail.commit(record::loaded(loaded, clock.now())).await?;
     let connections = doors::connections(config);
-    let room = RoomRule { calls: connections, bytes: config.listen.buffer, share: share(config) };
-    let memory = Arc::new(Memory::with_room(room));
-    let reader = record::Reader::open(&config.lineage.path)?;
-    let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
-    recall::recall(&reader, &memory, &rulebook, (&limbo.tasks, &agents), clock.now())?;
-    desk::recall(&reader, &memory, &rail)?;
-    for agent in reader.quarantined()? {
-        memory.quarantine(&crate::model::AgentName(agent.into()), || ());
-    }
-    drop(reader);
+    let memory = remembered(config, connections, (&rulebook, &limbo), (&rail, clock.now()))?;
     let issuers::Configured { mut by_name, published, lent } =
         issuers::Configured::of(config, &environment, clock.now())?;
     by_name.extend(others.into_iter().map(|(name, issuer)| (Arc::from(name), issuer)));
@@ -217,6 +211,7 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
     let rings = published.iter().map(|(_, ring)| ring.clone()).collect();
     tokio::spawn(issuers::turn_keys(rings, clock.clone()));
     let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Machine(error.to_string()))?);
+    let (spans, finished) = spans(&config.telemetry, &metrics);
     let walk = Walk {
         rulebook: Arc::new(Current::new(rulebook, clock.now())),
         memory: memory.clone(),
@@ -224,16 +219,56 @@ pub async fn start(config: &Config, config_text: &str, seams: Seams) -> Result<R
         issuers,
         reaper: reaper.clone(),
         metrics,
+        spans,
     };
     let webhook = desk::place(&config.approvals, &environment)?;
     let oauth = Arc::new(Oauth::new(published, lent));
     let (sessions, rulebook, pseudonym) = (Arc::new(Sessions::default()), walk.rulebook.clone(), pseudonym(&vkey));
     let (shared, key) = (sessions.clone(), vkey.clone());
-    let inside = doors::Inside { connections, oauth, clock, pseudonym, upstream, webhook, sessions: shared, vkey: key };
+    let inside = doors::Inside {
+        connections,
+        oauth,
+        clock,
+        pseudonym,
+        upstream,
+        webhook,
+        sessions: shared,
+        vkey: key,
+        finished,
+    };
     let (doors, upstreams) = doors::open(config, &walk, inside)?;
     let reload = reload::Reload::new(config, tokens, walk, environment, upstreams);
     let (agent, admin) = (doors.agent, doors.admin);
     Ok(Running { agent, admin, vkey, doors, reload, rulebook, memory, reaper, rail, store, sessions })
+}
+
+/// What is remembered of the runs before this one.
+fn remembered(
+    config: &Config,
+    connections: usize,
+    (rulebook, limbo): (&Rulebook, &Limbo),
+    (rail, now): (&Arc<Rail>, Timestamp),
+) -> Result<Arc<Memory>, StartError> {
+    let room = RoomRule { calls: connections, bytes: config.listen.buffer, share: share(config) };
+    let memory = Arc::new(Memory::with_room(room));
+    let reader = record::Reader::open(&config.lineage.path)?;
+    let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
+    recall::recall(&reader, &memory, rulebook, (&limbo.tasks, &agents), now)?;
+    desk::recall(&reader, &memory, rail)?;
+    for agent in reader.quarantined()? {
+        memory.quarantine(&crate::model::AgentName(agent.into()), || ());
+    }
+    Ok(memory)
+}
+
+/// Where calls' spans begin, and where they are handed on to; nothing of it, if nobody receives them.
+fn spans(telemetry: &Telemetry, metrics: &Arc<Metrics>) -> (Spans, Option<mpsc::Receiver<Finished>>) {
+    if telemetry.otlp.is_none() {
+        return (Spans::default(), None);
+    }
+    let sampling = Sampling { part: telemetry.sample, follow: telemetry.follow };
+    let (spans, finished) = Spans::new(sampling, metrics.clone());
+    (spans, Some(finished))
 }
 
 /// What one agent may take of the room for calls, in hundredths.

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::model::Preset;
 
-pub use self::elsewhere::webhook;
+pub use self::elsewhere::{Telemetry, webhook};
 pub use self::parsed::{
     Agent, CatalogFrom, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom,
     ToolConfig,
@@ -49,6 +49,8 @@ pub struct File {
     tools: BTreeMap<String, ToolFile>,
     #[serde(default)]
     issuers: BTreeMap<String, IssuerFile>,
+    #[serde(default)]
+    telemetry: TelemetryFile,
 }
 
 #[derive(Debug, Deserialize)]
@@ -190,6 +192,21 @@ impl Default for ApprovalsFile {
 #[serde(deny_unknown_fields)]
 struct NotifyFile {
     webhook: SecretFile,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TelemetryFile {
+    otlp: Option<String>,
+    sample: f64,
+    follow: bool,
+    every: Span,
+}
+
+impl Default for TelemetryFile {
+    fn default() -> Self {
+        Self { otlp: None, sample: 1.0, follow: true, every: Span::seconds(15) }
+    }
 }
 
 /// What a call does that waits for an answer.

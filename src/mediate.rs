@@ -26,10 +26,10 @@ use crate::forward::{Behind, Upstream, forward, keep_what_passes};
 use crate::judge::{Permit, Verdict, judge, stopped};
 use crate::memory::{Memory, Rate};
 use crate::mint::{Issuers, mint};
-use crate::model::{Call, Decision, Digest, Incoming};
+use crate::model::{Call, Decision, Incoming};
 use crate::record::{Known, Rail, Recorded};
 use crate::revoke::Reaper;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Span, Spans, Step};
 use crate::understand::{aim, understand};
 
 /// What the agent gets: the tool's answer, with the lease in its body or its tunnel.
@@ -52,35 +52,35 @@ pub struct Mediator {
     pub upstream: Arc<dyn Upstream>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where it is told how each call goes on.
+    pub spans: Spans,
 }
 
 impl Mediator {
     /// Mediates one call. Runs in a task of its own: an agent that hangs up is seen through `hangup`, and whatever was
     /// begun for it is brought to its end.
-    pub async fn mediate(
-        &self,
-        incoming: Incoming,
-        task: Option<Digest>,
-        mut hangup: Hangup,
-    ) -> Result<Answer, Refused> {
+    pub async fn mediate(&self, incoming: Incoming, mut hangup: Hangup) -> Result<Answer, Refused> {
+        let span = self.spans.call(incoming.id, incoming.received_at, incoming.request.headers());
         let mut known = Known::of(incoming.id, &incoming.evidence.peer, &incoming.request);
-        let recorded = match self.admit(incoming, task, &mut known, &mut hangup).await {
+        let recorded = match self.admit(incoming, &mut known, &mut hangup, &span).await {
             Ok(recorded) => recorded,
-            Err(refusal) => return Err(self.refuse(refusal, known)),
+            Err(refusal) => return Err(self.turn_away(refusal, known, &span)),
         };
-        self.finish(recorded, hangup).await
+        self.finish(recorded, hangup, span).await
     }
 
     /// Carries a permitted call out, and counts and logs it if it fails.
-    async fn finish(&self, recorded: Recorded, hangup: Hangup) -> Result<Answer, Refused> {
+    async fn finish(&self, recorded: Recorded, hangup: Hangup, span: Span) -> Result<Answer, Refused> {
+        span.permitted(&recorded.call().tool.issuer);
         let (call, task) = (recorded.call().id, recorded.call().task.id);
         let rates = self.rates(recorded.call());
-        let mut answer = self.carry_out(recorded, hangup).await;
-        self.metrics.permitted(answer.as_ref().err().map(Refusal::code));
+        let mut answer = self.carry_out(recorded, hangup, &span).await;
+        self.metrics.permitted(answer.as_ref().err().map(Refusal::code), span.took());
         if let Some(answer) = answer.as_mut().ok().filter(|_| !rates.is_empty()) {
             answer.extensions_mut().insert(Rates(rates));
         }
         answer.map_err(|why| {
+            span.failed(why.code());
             // The ending stands in the lineage already: the lease wrote it when it was dropped.
             tracing::warn!(call.id = %call, code = %why.code(), %why, "a permitted call failed");
             Refused { why, terse: self.memory.is_untrusted(task), rates: Vec::new() }
@@ -89,6 +89,13 @@ impl Mediator {
 
     fn rates(&self, call: &Call) -> Vec<Rate> {
         self.memory.rates(call, &self.rulebook.now().bounds, self.rail.now())
+    }
+
+    /// Refuses a call in the walk.
+    fn turn_away(&self, why: Refusal, known: Known, span: &Span) -> Refused {
+        span.refused(why.code(), why.findings());
+        self.metrics.refused_after(span.took());
+        self.refuse(why, known)
     }
 
     /// Counts, logs and records a refusal, once: here.
@@ -112,21 +119,23 @@ impl Mediator {
     async fn admit(
         &self,
         incoming: Incoming,
-        task: Option<Digest>,
         known: &mut Known,
         hangup: &mut Hangup,
+        span: &Span,
     ) -> Result<Recorded, Refusal> {
         let rulebook = self.rulebook.now();
         let caller = rulebook.identify.caller(&incoming.evidence, incoming.received_at)?;
         known.caller(&caller);
-        let task = self.memory.task(&caller, task, incoming.received_at)?;
+        let task = self.memory.task(&caller, incoming.task, incoming.received_at)?;
         known.task(&task);
+        span.within(&caller.agent, &task);
         let aim = aim(&incoming.request, &caller, &rulebook.catalog)?;
         let mut place = self.memory.enter(&caller.agent)?;
         let mut incoming = body::read(incoming, aim.body(), aim.tool().max_body, &mut place).await?;
         incoming.received_at = self.rail.now();
         let mut call = understand(incoming, caller, task, aim)?;
         keep_what_passes(&mut call)?;
+        span.understood(&mut call);
         known.call(&call);
         let agreed = self.agreed(&call)?;
         let (facts, reservation) = self.memory.reserve(&call, &rulebook.bounds, agreed)?;
@@ -165,11 +174,15 @@ impl Mediator {
     }
 
     /// From a verdict that is written down to an answer, or to an ending that is.
-    async fn carry_out(&self, recorded: Recorded, mut hangup: Hangup) -> Result<Answer, Refusal> {
+    async fn carry_out(&self, recorded: Recorded, mut hangup: Hangup, span: &Span) -> Result<Answer, Refusal> {
         hangup.check()?;
         let recorded = recorded.unless_cut().map_err(Refusal::Cut)?;
-        let lease = mint(&self.issuers, recorded, &self.reaper).await?;
+        let mut lease = mint(&self.issuers, recorded, &self.reaper).await?;
+        span.came(Step::Minted);
+        lease.traced(span.clone());
         hangup.check()?;
-        Ok(forward(&*self.upstream, lease, hangup.happens()).await?)
+        let answer = forward(&*self.upstream, lease, hangup.happens()).await?;
+        span.answered(answer.status().as_u16());
+        Ok(answer)
     }
 }

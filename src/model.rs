@@ -30,6 +30,7 @@ mod task;
 mod time;
 mod told;
 mod tool;
+mod trace;
 mod value;
 
 pub use about::{About, Asking};
@@ -64,4 +65,5 @@ pub use task::{AMEND, Grant, Label, OpenedBy, Task};
 pub use time::{Clock, Timestamp};
 pub use told::Told;
 pub use tool::{Network, Tool};
+pub use trace::TracePoint;
 pub use value::{Aimed, Critical, Given, Key, SinkKind, vouched, words};

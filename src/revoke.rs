@@ -21,6 +21,7 @@ use crate::model::{
     Tally,
 };
 use crate::record::{CredentialPlan, Open, Rail, Recorded};
+use crate::telemetry::Span;
 
 /// A credential lent to one call. It cannot be cloned; however it is dropped, the credential is ended and the ending
 /// recorded.
@@ -39,7 +40,14 @@ impl Lease {
         open.minting();
         let rail = open.rail().clone();
         let debt = Debt { open, issuer, plan, state: State::Perhaps };
-        let live = Live { debt: Some(debt), outcome: Outcome::of(Ending::Abandoned), echo: None, rail, reaper };
+        let live = Live {
+            debt: Some(debt),
+            outcome: Outcome::of(Ending::Abandoned),
+            echo: None,
+            span: Span::off(),
+            rail,
+            reaper,
+        };
         Self { call, scope, slot, lent: None, live }
     }
 
@@ -98,6 +106,11 @@ impl Lease {
         self.live.outcome.ending = ending;
     }
 
+    /// Where it is told how the call ends.
+    pub fn traced(&mut self, span: Span) {
+        self.live.span = span;
+    }
+
     /// What comes behind the head, to be sent: once.
     pub fn take_payload(&mut self) -> Payload {
         std::mem::replace(&mut self.call.payload, Payload::Whole(Bytes::new()))
@@ -145,6 +158,7 @@ struct Live {
     outcome: Outcome,
     /// Until it is heard.
     echo: Option<Echo>,
+    span: Span,
     rail: Arc<Rail>,
     reaper: Arc<Reaper>,
 }
@@ -193,6 +207,7 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.listen();
+        self.span.ended(&self.outcome);
         if let Some(debt) = self.debt.take() {
             let outcome = std::mem::replace(&mut self.outcome, Outcome::of(Ending::Abandoned));
             self.reaper.clone().end(debt, outcome);

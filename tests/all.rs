@@ -89,6 +89,7 @@ mod suite {
     mod reload;
     mod stopped;
     mod tasks;
+    mod telemetry;
     mod understanding;
     mod values;
     mod walk;

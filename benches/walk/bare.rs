@@ -57,6 +57,18 @@ pub async fn hashing(upstream: &str) -> Result<()> {
     }
 }
 
+/// A server that reads whatever is posted to it and says nothing: who is sent spans and metrics.
+pub async fn receiver() -> Result<()> {
+    let listener = super::child::announce().await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let service = service_fn(move |request: Request<Incoming>| async move {
+            request.into_body().collect().await.map(|_| Response::new(Full::<Bytes>::default()))
+        });
+        tokio::task::spawn_local(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
 /// A server that refuses everything by itself, with an answer as long as one of ours.
 pub async fn refusal() -> Result<()> {
     let body = Bytes::from(format!("{{\"type\":\"/-/problems/denied\",\"title\":\"{}\"}}", "x".repeat(256)));

@@ -62,14 +62,15 @@ pub fn key(name: &str, connections: usize) -> String {
 
 /// What all sidecars have in common but for what their names say.
 pub const USUAL: Setup =
-    Setup { sync: "full", issuer: "jwt", more: More::None, counting: false, others: 20, log: "warn" };
+    Setup { sync: "full", issuer: "jwt", more: More::None, counting: false, others: 20, log: "warn", told: None };
 
 /// Those of the first table.
-pub const WALKS: [(&str, Setup); 4] = [
+pub const WALKS: [(&str, Setup); 5] = [
     ("full, jwt", USUAL),
     ("normal, jwt", Setup { sync: "normal", ..USUAL }),
     ("full, none", Setup { issuer: "none", ..USUAL }),
     ("normal, none", Setup { sync: "normal", issuer: "none", ..USUAL }),
+    ("full, jwt, traced", Setup { told: Some(0), ..USUAL }),
 ];
 
 /// Those of the table of rules; `full, jwt` is the first of them.
@@ -103,6 +104,8 @@ struct Subject {
 struct Cast {
     folder: PathBuf,
     upstream: u16,
+    /// Takes whatever is posted to it.
+    receiver: u16,
     subjects: Vec<Subject>,
     servers: Vec<Server>,
 }
@@ -132,6 +135,9 @@ impl Plan {
         let at = upstream.port;
         let mut cast = Cast { folder: folder.to_owned(), upstream: at, ..Cast::default() };
         cast.plain("direct", upstream, 200, &self.connections);
+        let receiver = Server::start(role(Core::Other, &["receiver"])?)?;
+        cast.receiver = receiver.port;
+        cast.servers.push(receiver);
         let bare = Server::start(role(Core::Measured, &["bare", &format!("127.0.0.1:{at}")])?)?;
         cast.plain("bare", bare, 200, &self.connections);
         let most = self.connections.last().copied().into_iter().collect::<Vec<_>>();
@@ -162,7 +168,8 @@ impl Plan {
             return Ok(());
         }
         let own = cast.folder.join(name.replace([' ', ','], "-"));
-        let sidecar = Sidecar::start(&self.program, &own, cast.upstream, setup).with_context(|| name.to_owned())?;
+        let setup = Setup { told: setup.told.map(|_| cast.receiver), ..setup.clone() };
+        let sidecar = Sidecar::start(&self.program, &own, cast.upstream, &setup).with_context(|| name.to_owned())?;
         cast.subjects.push(Subject {
             name: name.to_owned(),
             port: sidecar.server.port,

@@ -33,6 +33,8 @@ pub struct Setup {
     pub others: u32,
     /// What it logs.
     pub log: &'static str,
+    /// Who on this machine is sent every span and all metrics, if anybody.
+    pub told: Option<u16>,
 }
 
 /// A sidecar that serves.
@@ -97,6 +99,9 @@ plaintext = true
 kind = "{issuer}"
 "#
     );
+    if let Some(port) = setup.told {
+        let _ = writeln!(text, "[telemetry]\notlp = \"http://127.0.0.1:{port}\"");
+    }
     for number in 0..setup.others {
         let _ = write!(
             text,

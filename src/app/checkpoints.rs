@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::StartError;
-use super::post::post;
+use super::post::{Letter, post};
 use crate::config::{Elsewhere, Lineage};
 use crate::forward::{Dial, HyperUpstream, Upstream};
 use crate::record::{Checkpoint, Reader, StoreError, Verifier};
@@ -78,7 +79,11 @@ impl Place {
         }
         let (shown, result) = match &self.to {
             Elsewhere::File(path) => (path.display().to_string(), keep(path.clone(), note.to_owned()).await),
-            Elsewhere::Url(tool) => (tool.origin(), post(upstream, tool, "text/plain; charset=utf-8", note).await),
+            Elsewhere::Url(tool) => {
+                let body = Bytes::from(note.to_owned());
+                let letter = Letter { below: "", kind: "text/plain; charset=utf-8", body };
+                (tool.origin(), post(upstream, tool, letter).await)
+            }
         };
         match result {
             Ok(()) => {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 
-use super::post::post;
+use super::post::{Letter, post};
 use super::secrets::secret;
 use super::{Environment, StartError};
 use crate::config::{Approvals, webhook};
@@ -82,7 +83,8 @@ async fn tell(tool: Arc<Tool>, upstream: Arc<dyn Upstream>, notice: String) {
     let mut why = String::new();
     for attempt in 0..TRIES {
         tokio::time::sleep(Duration::from_secs(attempt as u64 * 2)).await;
-        match post(&upstream, &tool, "application/json", &notice).await {
+        let body = Bytes::from(notice.clone());
+        match post(&upstream, &tool, Letter { below: "", kind: "application/json", body }).await {
             Ok(()) => return,
             Err(error) => why = error,
         }

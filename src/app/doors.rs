@@ -11,8 +11,9 @@ use http::uri::Scheme;
 use ring::rand::SystemRandom;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::export::{Export, Exporting};
 use super::tls::acceptor;
 use super::{EachBetween, StartError, Walk, checkpoints, desk};
 use crate::config::{Config, Door};
@@ -25,6 +26,7 @@ use crate::serve::checked::Names;
 use crate::serve::gateway::Gateway;
 use crate::serve::oauth::Oauth;
 use crate::serve::{self, Listener, Places, Sessions, serve};
+use crate::telemetry::{Finished, Source};
 
 /// How long each step on the way to a tool may take.
 const DIAL: Duration = Duration::from_secs(5);
@@ -56,6 +58,8 @@ pub(super) struct Inside {
     pub(super) sessions: Arc<Sessions>,
     /// What checks the lineage's checkpoints.
     pub(super) vkey: String,
+    /// Spans that are to be sent.
+    pub(super) finished: Option<mpsc::Receiver<Finished>>,
 }
 
 /// Doors that are open.
@@ -69,6 +73,7 @@ pub(super) struct Doors {
     admin_door: tokio::task::JoinHandle<io::Result<()>>,
     desk: tokio::task::JoinHandle<()>,
     sender: Option<Sender>,
+    export: Option<Exporting>,
 }
 
 /// Who sends checkpoints out, and what stops it.
@@ -78,7 +83,7 @@ type Sender = (tokio::task::JoinHandle<()>, watch::Sender<bool>);
 pub(super) fn open(
     config: &Config,
     walk: &Walk,
-    inside: Inside,
+    mut inside: Inside,
 ) -> Result<(Doors, Vec<Arc<HyperUpstream>>), StartError> {
     let door = bind("agent", &config.listen.agent, config.listen.socket_mode)?;
     let other = bind("admin", &config.listen.admin, 0o600)?;
@@ -95,8 +100,9 @@ pub(super) fn open(
         (tokio::spawn(checkpoints::send(lineage, places, dial.clone(), closed)), send)
     });
     let notices: Option<(Arc<Tool>, Arc<dyn Upstream>)> =
-        inside.webhook.clone().map(|tool| (tool, Arc::new(HyperUpstream::new(dial.clone())) as Arc<dyn Upstream>));
+        inside.webhook.take().map(|tool| (tool, Arc::new(HyperUpstream::new(dial.clone())) as Arc<dyn Upstream>));
     let desk = tokio::spawn(desk::keep(walk.memory.clone(), walk.rail.clone(), notices));
+    let export = export(config, walk, &mut inside, &dial);
     let hosts = host_names(admin, &[]);
     let shown = serve::Door {
         answers: Arc::new(Admin::new(
@@ -138,7 +144,7 @@ pub(super) fn open(
             serve::Door { answers: Arc::new(gateway), places: places.clone(), tls: agents_tls.clone(), metrics, stop };
         workers.push(worker(number, listener, door)?);
     }
-    Ok((Doors { agent, admin, stop, workers, admin_door, desk, sender }, ways))
+    Ok((Doors { agent, admin, stop, workers, admin_door, desk, sender, export }, ways))
 }
 
 impl Doors {
@@ -158,18 +164,36 @@ impl Doors {
         by_themselves
     }
 
-    /// The lineage is closed, so its last checkpoint is signed: sends it, too.
+    /// The lineage is closed, so its last checkpoint is signed: sends it, too, and what is left of telemetry.
     pub(super) async fn close_sender(self) {
         if let Some((sending, stop)) = self.sender {
             stop.send_replace(true);
             let _ = tokio::time::timeout(Duration::from_secs(3), sending).await;
         }
+        if let Some(export) = self.export {
+            export.end().await;
+        }
     }
 }
 
+/// Begins to send spans and metrics, if anybody receives them.
+fn export(config: &Config, walk: &Walk, inside: &mut Inside, dial: &Dial) -> Option<Exporting> {
+    let (to, finished) = config.telemetry.otlp.clone().zip(inside.finished.take())?;
+    let source = Source { instance: inside.pseudonym.to_string(), started: inside.clock.now() };
+    let export = Export {
+        to,
+        upstream: Arc::new(HyperUpstream::new(dial.clone())),
+        source,
+        metrics: walk.metrics.clone(),
+        clock: inside.clock.clone(),
+        every: config.telemetry.every,
+    };
+    Some(export.begin(finished))
+}
+
 fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
-    let Walk { rulebook, memory, rail, issuers, reaper, metrics } = walk.clone();
-    Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics }
+    let Walk { rulebook, memory, rail, issuers, reaper, metrics, spans } = walk.clone();
+    Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics, spans }
 }
 
 fn sources(config: &Config, inside: &Inside, mediator: Mediator, stop: watch::Receiver<bool>) -> Sources {

@@ -6,6 +6,7 @@ mod script;
 mod tool;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub(super) struct DemoArguments {
     /// Leave it serving when the acts are over, and print where.
     #[arg(long)]
     keep: bool,
+    /// Send spans and metrics to whoever receives OTLP over HTTP here, such as `http://127.0.0.1:4318`.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
 }
 
 pub(super) fn run(arguments: &DemoArguments) -> Result<Exit, Failure> {
@@ -52,8 +56,11 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<Exit, Failure> {
 async fn play(arguments: &DemoArguments, folder: &Path) -> Result<Exit, Failure> {
     let tracker = start_tool(tracker_pages()).await?;
     let drive = start_tool(drive_pages()).await?;
-    let text =
+    let mut text =
         lay_out(folder, &tracker, &drive).map_err(|error| Failure::Away(format!("{}: {error}", folder.display())))?;
+    if let Some(otlp) = &arguments.otlp {
+        let _ = write!(text, "\n[telemetry]\notlp = {}\n", json!(otlp));
+    }
     let config = Config::parse(&text, folder).map_err(|error| Failure::Usage(error.to_string()))?;
     let running = app::start(&config, &text, Seams::default()).await?;
     let door = running.agent.ok_or_else(|| Failure::Away("the agent's door has no address".to_owned()))?;

@@ -1,4 +1,4 @@
-//! Where checkpoints and notices are sent: files and servers that whoever can change the lineage cannot change as well.
+//! Where checkpoints, notices and telemetry are sent: files and servers that whoever can change the lineage cannot change as well.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::uri::Scheme;
 
+use super::TelemetryFile;
 use super::parsed::{ConfigError, Elsewhere, wrong};
 use super::tool::upstream;
 use crate::model::{Network, Tool};
@@ -33,6 +34,28 @@ pub(super) fn parse(places: Vec<String>, base: &Path) -> Result<Vec<Elsewhere>, 
 /// Where it is told that somebody is asked.
 pub fn webhook(address: &str) -> Result<Arc<Tool>, ConfigError> {
     server("approvals".to_owned(), "approvals.notify.webhook", address)
+}
+
+/// Where spans and metrics are sent, and how many.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Whoever receives them over OTLP/HTTP.
+    pub otlp: Option<Arc<Tool>>,
+    /// The part of the traces that begin here and are kept: 0 to 1.
+    pub sample: f64,
+    /// Whether an agent's word holds for the traces it has begun.
+    pub follow: bool,
+    /// How often metrics are sent.
+    pub every: Duration,
+}
+
+pub(super) fn telemetry(file: TelemetryFile) -> Result<Telemetry, ConfigError> {
+    let TelemetryFile { otlp, sample, follow, every } = file;
+    if !(0.0..=1.0).contains(&sample) {
+        return Err(wrong("telemetry.sample", format!("`{sample}` is no part of all traces: 0 is none, 1 is all")));
+    }
+    let otlp = otlp.map(|address| server("telemetry".to_owned(), "telemetry.otlp", &address)).transpose()?;
+    Ok(Telemetry { otlp, sample, follow, every: every.0 })
 }
 
 /// A server that the operator names: over https anywhere, over http on this machine.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use super::Telemetry;
 use super::parsed::{Config, Lineage, Listen};
 
 impl Config {
@@ -22,10 +23,12 @@ impl Config {
             tools: _,
             issuers,
             approvals,
+            telemetry,
         } = self;
         let Listen { agent, tls, admin, hosts, socket_mode, workers, connections, buffer } = listen;
         let Lineage { path, sync, deadline, queue, repeats, reserve, checkpoints, rotate_size, rotate_age } = lineage;
-        let keys: [(&str, &dyn Debug); 19] = [
+        let Telemetry { otlp, sample, follow, every } = telemetry;
+        let keys: [(&str, &dyn Debug); 23] = [
             ("approvals.notify", &approvals.webhook),
             ("listen.agent", agent),
             ("listen.tls", tls),
@@ -45,6 +48,10 @@ impl Config {
             ("lineage.checkpoints", checkpoints),
             ("lineage.rotate_size", rotate_size),
             ("lineage.rotate_age", rotate_age),
+            ("telemetry.otlp", otlp),
+            ("telemetry.sample", sample),
+            ("telemetry.follow", follow),
+            ("telemetry.every", every),
         ];
         let keys = keys.into_iter().map(|(key, says)| (key.to_owned(), format!("{says:?}")));
         keys.chain(issuers.iter().map(|(name, says)| (format!("issuers.{name}"), format!("{says:?}")))).collect()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::people::{Approvals, Reviewer, approvals, reviewers};
-use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, asked, directory, elsewhere, tool};
+use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, Telemetry, asked, directory, elsewhere, tool};
 use crate::identify::PeerRule;
 use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule};
@@ -40,6 +40,8 @@ pub struct Config {
     pub tools: Vec<ToolConfig>,
     /// Who lends credentials.
     pub issuers: BTreeMap<Arc<str>, IssuerKind>,
+    /// Who is sent spans and metrics.
+    pub telemetry: Telemetry,
 }
 
 /// The doors.
@@ -299,6 +301,7 @@ impl Config {
                 .collect::<Result<_, _>>()?,
             tools,
             issuers,
+            telemetry: elsewhere::telemetry(file.telemetry)?,
         })
     }
 }

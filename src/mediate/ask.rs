@@ -145,14 +145,15 @@ impl Mediator {
     /// Makes the very call that was kept and agreed to.
     pub async fn resume(
         &self,
-        (kept, agreed): (Kept, Agreed),
+        (mut kept, agreed): (Kept, Agreed),
         peer: &Arc<Peer>,
         mut hangup: Hangup,
     ) -> Result<Answer, Refused> {
+        let span = self.spans.again(&mut kept.call, self.rail.now());
         let known = Known::of_kept(&kept.call, peer);
         match self.readmit(kept, agreed, &mut hangup).await {
-            Ok(recorded) => self.finish(recorded, hangup).await,
-            Err(refusal) => Err(self.refuse(refusal, known)),
+            Ok(recorded) => self.finish(recorded, hangup, span).await,
+            Err(refusal) => Err(self.turn_away(refusal, known, &span)),
         }
     }
 

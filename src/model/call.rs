@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::{Action, ApprovalId, CallId, Caller, Content, Evidence, Intent, Payload, Task, Timestamp, Tool};
+use super::{Action, ApprovalId, CallId, Caller, Content, Digest, Evidence, Intent, Payload, Task, Timestamp, Tool};
 
 /// A request as it arrived. Believed by nobody.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Incoming {
     pub received_at: Timestamp,
     /// Who might be asking.
     pub evidence: Evidence,
+    /// The digest of the token that names its task; its agent's implicit one, if there is none.
+    pub task: Option<Digest>,
     /// How the door was called: `http` or `https`.
     pub door: http::uri::Scheme,
     /// What was sent.

@@ -143,8 +143,8 @@ impl Gateway {
         let mut request = with_payload(request);
         request.headers_mut().remove(AUTHORIZATION);
         let door = self.names.scheme.clone();
-        let incoming = Incoming { id, received_at: self.clock.now(), evidence, door, request };
-        let walk = |mediator: Mediator, hangup| async move { mediator.mediate(incoming, task, hangup).await };
+        let incoming = Incoming { id, received_at: self.clock.now(), evidence, task, door, request };
+        let walk = |mediator: Mediator, hangup| async move { mediator.mediate(incoming, hangup).await };
         self.carry(walk).await.map_err(Turned::Refused)
     }
 

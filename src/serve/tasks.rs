@@ -1,7 +1,7 @@
 //! Tasks at the agent's door: opened before anything untrusted is read, amended, ended by whoever may.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -96,7 +96,7 @@ impl TaskDoor {
     ) -> Result<Response<Full<Bytes>>, (Refusal, Known)> {
         let path = request.uri().path().strip_prefix(PATH).unwrap_or_default().trim_start_matches('/');
         let answered = match (request.method(), path, path.strip_suffix("/amendments")) {
-            (&Method::POST, "", _) => self.open(&evidence, request.body()).await,
+            (&Method::POST, "", _) => self.open(&evidence, &request).await,
             (&Method::POST, _, Some(id)) => self.amend(&evidence, id, &request).await,
             (&Method::DELETE, id, None) => self.end(&evidence, id).await,
             _ => Err(Refusal::Door(
@@ -109,10 +109,10 @@ impl TaskDoor {
         answered.map_err(|why| (why, self.known))
     }
 
-    async fn open(&mut self, evidence: &Evidence, body: &[u8]) -> Result<Response<Full<Bytes>>, Refusal> {
-        let now = self.clock.now();
-        let opening: Opening =
-            serde_json::from_slice(body).map_err(|error| unclear(format!("the task cannot be read: {error}")))?;
+    async fn open(&mut self, evidence: &Evidence, request: &Request<Bytes>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let (now, begun) = (self.clock.now(), Instant::now());
+        let opening: Opening = serde_json::from_slice(request.body())
+            .map_err(|error| unclear(format!("the task cannot be read: {error}")))?;
         let opener = self.opener(evidence, opening.agent.as_deref(), now)?;
         self.check(&opener.agent, &opening)?;
         let parent = match &opening.parent {
@@ -134,6 +134,7 @@ impl TaskDoor {
             return Err(why.into());
         }
         let expires_at = task.expires_at.unwrap_or(now);
+        self.mediator.spans.opened(&task, request.headers(), begun);
         let answer = reply::json(201, &OpenedTask { task: task.id, token: &token.text, expires_at });
         let Some(loan) = loan else {
             self.mediator.memory.open(task, found_by, now);

@@ -29,6 +29,7 @@ pub fn understood(catalog: &Catalog, method: &str, target: &str, body: &[u8]) ->
     let incoming = Incoming {
         id: CallId::new(nouns::at(7), [3; 10]),
         received_at: nouns::at(7),
+        task: None,
         evidence,
         door: http::uri::Scheme::HTTP,
         request,

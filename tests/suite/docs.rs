@@ -14,6 +14,7 @@ use std::process::Command;
 use countersign::config::Config;
 use countersign::judge::vocabulary;
 use countersign::model::Code;
+use countersign::telemetry;
 
 pub use self::console::interrupt;
 use self::console::{Session, blocks, steps};
@@ -68,6 +69,13 @@ fn the_page_of_refusals_names_every_code() {
     let for_rules = Code::FOR_RULES.map(|code| format!("`{code}`")).join(", ");
     let _ = writeln!(text, "\nA `forbid` may choose one of {for_rules} by `@code(\"…\")`; without it, `denied`.");
     generated("docs/refusals.md", &text);
+}
+
+#[test]
+fn the_page_of_telemetry_has_every_metric_attribute_and_event() {
+    let text = page("docs/telemetry.md");
+    let (prose, _) = text.split_once("## Metrics\n").expect("the tables stand at its end");
+    generated("docs/telemetry.md", &format!("{prose}{}", telemetry::page()));
 }
 
 /// Every field of these structs has a row in its table, and every row a field.

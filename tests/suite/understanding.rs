@@ -80,6 +80,7 @@ impl<'a> Sent<'a> {
         let incoming = Incoming {
             id: CallId::new(nouns::at(7), [3; 10]),
             received_at: nouns::at(7),
+            task: None,
             evidence,
             door: http::uri::Scheme::HTTP,
             request,
