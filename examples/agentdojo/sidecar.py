@@ -65,6 +65,7 @@ class Sidecar:
         for name in ("catalogs", "directories"):
             shutil.copytree(HERE / name, self.folder / name)
         shutil.copytree(HERE.parent.parent / "policies", self.folder / "policies")
+        shutil.copytree(HERE / "policies", self.folder / "policies", dirs_exist_ok=True)
         config = (HERE / "countersign.toml").read_text() + "".join(drafted)
         for old, new in (("7080", self.door_port), ("7081", self.admin_port), ("9001", upstream)):
             config = config.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
