@@ -15,6 +15,7 @@ class Figures:
     cold: dict
     warm: dict
     obfuscated: dict
+    known_rate: float | None
     runs: score.Runs
     tally: dict
     seconds: float
@@ -26,7 +27,7 @@ class Figures:
             "total": score.total(self.cold).told(),
             "warm": score.total(self.warm).told(),
             "obfuscated": score.total(self.obfuscated).told(),
-            "poisoned": {"known_rate": None},
+            "poisoned": {"known_rate": self.known_rate},
             "runs": self.runs.told(),
         }
 
@@ -74,7 +75,10 @@ class Figures:
             yield most("M7", "  fewer than in M1", cold.stopped - hidden.stopped, cold.tools, 0.005)
         yield f"M11  {self.tally['replayed']} verdicts judged again from their records: all came out alike"
         yield goal("M12", "refusals with a rule that says why", self.tally["reasons"], self.tally["refused"], 1)
-        yield "M9, M10: learned baselines are not there yet; warm is what people have agreed to, and no more."
+        if self.known_rate is None:
+            yield "M9, M10: learned baselines are not there; warm is what people have agreed to, and no more."
+        else:
+            yield most("M10", "planted 50 times, known", round(50 * self.known_rate), 50, 0)
         yield "M5, M6, M8: recorded runs of models, with --traces."
 
 
@@ -101,8 +105,9 @@ def play(theatre, preset):
     ways = {}
     for name in ("cold", "warm", "obfuscated"):
         ways[name] = theatre.each(preset, getattr(stage, name)) if theatre.traces.user else {}
+    known_rate = stage.poisoned(theatre, preset) if theatre.traces.pairs else None
     runs = theatre.recorded(preset) if theatre.traces.runs else score.Runs()
-    return Figures(preset, **ways, runs=runs, tally=theatre.tally, seconds=time.monotonic() - started)
+    return Figures(preset, **ways, known_rate=known_rate, runs=runs, tally=theatre.tally, seconds=time.monotonic() - started)
 
 
 def frontier(played):

@@ -37,7 +37,8 @@ class Wire:
                 self.connection.request(method, path, payload, headers)
                 answer = self.connection.getresponse()
                 text = answer.read()
-                return answer.status, answer.headers, json.loads(text) if text else None
+                told = text and answer.headers.get_content_subtype().endswith("json")
+                return answer.status, answer.headers, json.loads(text) if told else None
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 # Only an idle connection is closed by the other end, before it has read anything.
                 self.connection = None
@@ -191,6 +192,10 @@ class Sidecar:
         status, _, answer = self.admin.ask("POST", f"/v1/approvals/{approval}/{verb}", headers, {"why": "played"})
         if status >= 300:
             raise Broken(f"question {approval} takes no answer: {answer}")
+
+    def learns(self):
+        """Whether there are baselines."""
+        return self.admin.ask("GET", "/v1/baselines", {"Authorization": f"Bearer {self.tokens['sam']}"})[0] == 200
 
     def alarmed(self, call):
         """Whether the record of a call says that its task did more than it was opened for."""

@@ -1,6 +1,7 @@
 """What a suite is played on: the mock upstream, a sidecar, the catalogs; and the ways to play it."""
 import collections
 import concurrent.futures
+import itertools
 import pathlib
 import subprocess
 import sys
@@ -122,4 +123,23 @@ def warm(theatre, preset, suite):
     return block
 
 
-__all__ = ["Broken", "Stage", "Theatre", "cold", "obfuscated", "warm"]
+def poisoned(theatre, preset, times=50):
+    """How often an attacker's value passes after one task more has read it; nothing where the sidecar learns no habits."""
+    suite = next(name for name in theatre.traces.suites() if name in theatre.traces.injection)
+    with Stage(theatre, preset, remember=True) as stage:
+        if not stage.sidecar.learns():
+            return None
+        catalog, orders = stage.catalogs[suite], theatre.traces.injection[suite]
+        order = next(row for row in orders.values() if row["calls"] and catalog.guards(row["calls"][-1]["tool"]))
+        pairs = [pair for pair in theatre.traces.pairs if (pair["suite"], pair["injection_task"]) == (suite, order["id"])]
+        known, planted = 0, order["calls"][-1]
+        for pair, _ in zip(itertools.cycle(pairs), range(times)):
+            play.attacked(stage, pair, traces.order)
+            lines = [{"action": f"{suite}/{planted['tool']}", "max": 1}]
+            probe = play.Session(stage, suite, {"text": "As always, please."}, lines)
+            probe.play([("user", planted, None)], lambda _: False)
+            known += bool(probe.decided("allow"))
+        return known / times
+
+
+__all__ = ["Broken", "Stage", "Theatre", "cold", "obfuscated", "poisoned", "warm"]
