@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(found.args, Some(BTreeSet::from(["amount".to_owned()])));
         assert!(!found.resource);
         assert_eq!(of("true"), Mentions::none());
-        assert_eq!(names(&of("context has task")).len(), 6);
+        assert_eq!(names(&of("context has task")).len(), 9);
         assert_eq!(names(&of("context.time == {hour: 1, weekday: 2}")).len(), 2);
         assert_eq!(
             names(&of(r#"if context.body like "w*" then principal is Agent else [1].contains(context.chain.calls)"#)),

@@ -12,17 +12,25 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::cli::Failure;
 
 /// The starter policies. Those of odd hours want a look first: they ask at night.
-const POLICIES: [(&str, &str); 12] = [
+const POLICIES: [(&str, &str); 20] = [
     ("allow.cedar", include_str!("../../../policies/allow.cedar")),
     ("allow.cases.toml", include_str!("../../../policies/allow.cases.toml")),
     ("callers.cedar", include_str!("../../../policies/callers.cedar")),
     ("callers.cases.toml", include_str!("../../../policies/callers.cases.toml")),
+    ("change.balanced.cedar", include_str!("../../../policies/change.balanced.cedar")),
+    ("change.balanced.cases.toml", include_str!("../../../policies/change.balanced.cases.toml")),
+    ("change.strict.cedar", include_str!("../../../policies/change.strict.cedar")),
+    ("change.strict.cases.toml", include_str!("../../../policies/change.strict.cases.toml")),
     ("intent.cedar", include_str!("../../../policies/intent.cedar")),
     ("intent.cases.toml", include_str!("../../../policies/intent.cases.toml")),
     ("tasks.cedar", include_str!("../../../policies/tasks.cedar")),
     ("tasks.cases.toml", include_str!("../../../policies/tasks.cases.toml")),
     ("untrusted.cedar", include_str!("../../../policies/untrusted.cedar")),
     ("untrusted.cases.toml", include_str!("../../../policies/untrusted.cases.toml")),
+    ("values.balanced.cedar", include_str!("../../../policies/values.balanced.cedar")),
+    ("values.balanced.cases.toml", include_str!("../../../policies/values.balanced.cases.toml")),
+    ("values.strict.cedar", include_str!("../../../policies/values.strict.cedar")),
+    ("values.strict.cases.toml", include_str!("../../../policies/values.strict.cases.toml")),
     ("hours.cedar.off", include_str!("../../../policies/hours.cedar")),
     ("hours.cases.toml.off", include_str!("../../../policies/hours.cases.toml")),
 ];

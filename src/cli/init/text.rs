@@ -44,6 +44,7 @@ path = \"lineage.db\"               # what was done, and why; countersign lineag
 
 [policies]
 dir = \"policies\"                  # what is let: begin with allow.cedar
+preset = \"balanced\"               # asks about what was not declared; \"strict\" refuses it (docs/values.md)
 
 [agents.{}]
 identify = [{proof}
