@@ -1,4 +1,4 @@
-//! What stands in free text and leads somewhere: addresses, links, account and telephone numbers, keys.
+//! What stands in free text and leads somewhere: addresses, links, account, card and telephone numbers, keys.
 
 use super::value::is_between;
 
@@ -77,8 +77,8 @@ fn is_key(word: &str) -> bool {
     known.iter().any(|known| word.starts_with(known)) || digits >= 4 && letters >= 4 && !word.contains('/')
 }
 
-/// An account number (ISO 13616: two letters, two digits, up to thirty more) or a telephone number (E.164, with its
-/// `+`) that begins here, perhaps written in groups.
+/// An account number (ISO 13616: two letters, two digits, up to thirty more), a card's number or a telephone number (E.164,
+/// with its `+`) that begins here, perhaps written in groups.
 fn grouped(words: &[&str]) -> Option<String> {
     let first = words.first()?;
     if first.starts_with('+') {
@@ -87,6 +87,12 @@ fn grouped(words: &[&str]) -> Option<String> {
         });
         let digits = joined.bytes().filter(u8::is_ascii_digit).count();
         return (7..=15).contains(&digits).then_some(joined);
+    }
+    if first.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+        let digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let whole: String = if first.len() > 6 { (*first).to_owned() } else { joined(words, digits) };
+        let number = whole.replace('-', "");
+        return is_card(&number).then_some(number);
     }
     let begins = first.len() >= 4
         && first.bytes().take(2).all(|byte| byte.is_ascii_alphabetic())
@@ -101,6 +107,13 @@ fn grouped(words: &[&str]) -> Option<String> {
         joined(words, |word| one(word) && word.len() <= 4 && word.bytes().any(|byte| byte.is_ascii_digit()))
     };
     (one(&number) && (14..=34).contains(&number.len())).then_some(number)
+}
+
+/// A payment card's number (ISO/IEC 7812-1): thirteen to nineteen digits, the last of which checks the others.
+fn is_card(number: &str) -> bool {
+    let digits = number.bytes().rev().map(|byte| u32::from(byte.wrapping_sub(b'0')));
+    let doubled = |(place, digit): (usize, u32)| if place % 2 == 1 { digit * 2 / 10 + digit * 2 % 10 } else { digit };
+    (13..=19).contains(&number.len()) && digits.enumerate().map(doubled).sum::<u32>() % 10 == 0
 }
 
 /// The words that begin a list as long as they are of a kind, in one.
@@ -124,6 +137,7 @@ mod tests {
             ("to DE89 3704 0044 0532 0130 00 please", vec!["DE89370400440532013000"]),
             ("call +49 30 1234567 today", vec!["+49301234567"]),
             ("token ghp_16C7e42F292c6912E7710c838347Ae178B4a", vec!["ghp_16C7e42F292c6912E7710c838347Ae178B4a"]),
+            ("card 4111 1111 1111 1111 or 4111-1111-1111-1111, please", vec!["4111111111111111", "4111111111111111"]),
             ("ftp://files.example/x", vec!["ftp://files.example/x"]),
         ] {
             assert_eq!(entities(text), expected, "{text}");
@@ -138,6 +152,8 @@ mod tests {
             "v1.2.3 of the and/or clause, 2024-05-26",
             "a@b is no address, nor is @ana",
             "DE89 is a road",
+            "4111 1111 1111 1112 does not check, and 1234567890123 neither",
+            "20240526 101500 123",
         ] {
             assert_eq!(entities(text), Vec::<String>::new(), "{text}");
         }
