@@ -296,8 +296,8 @@ async fn a_grant_that_is_overdrawn_alarms_its_task_and_cuts_it() {
     let refused = sidecar.story(over.call(), "refused").await.first("refused").unwrap().entry.clone();
     assert_eq!(refused["facts"]["task"]["overflow"], true);
     let another = send(&sidecar, task, &json!({ "to": "c" })).await;
-    assert_eq!(another.code(), (428, "needs_approval".to_owned()), "{another:?}");
-    let asked = sidecar.story(another.call(), "asked").await.first("asked").unwrap().entry.clone();
-    assert_eq!(asked["facts"]["task"]["alarmed"], true);
+    assert_eq!(another.code(), (429, "chain_limit_reached".to_owned()), "{another:?}");
+    let refused = sidecar.story(another.call(), "refused").await.first("refused").unwrap().entry.clone();
+    assert_eq!(refused["facts"]["task"]["alarmed"], true);
     invariants::hold(&mut sidecar).await;
 }

@@ -267,6 +267,7 @@ impl Asked {
             "task" => mine.task = theirs.task,
             "workload" => mine.workload = theirs.workload,
             "labels" => mine.labels = theirs.labels,
+            "values" => mine.values = theirs.values,
             "chain" => mine.chain = theirs.chain,
             "limits" => mine.limits = theirs.limits,
             "agent" => mine.agent = theirs.agent,
