@@ -104,7 +104,7 @@ class Session:
 
     def run(self, command):
         """What the command prints, as the page would say it."""
-        server = {"countersign serve &": DOOR, "python3 tool.py &": TOOL}.get(command)
+        server = {"countersign serve &": DOOR, "python3 tool.py &": TOOL, "python3 github.py &": TOOL}.get(command)
         if server:
             command = command.replace(" &", f" >{command.split()[-2]}.log 2>&1 &")
         begin = self.log.seek(0, 2)
