@@ -1,8 +1,9 @@
 """Runs the commands that an example's page shows, in one shell and a copy of the folder, and holds what they print against
 what the page says they print.
 
-    python3 as_shown.py FOLDER
+    python3 as_shown.py FOLDER [BESIDE…]
 
+What is named beside the folder is linked into the copy under its own name.
 Where a page says `[..]`, anything may stand; on a line of its own, any lines. Ids, digests, tokens, times and numbers of
 milliseconds may differ, and a command that names an id of the page is run with the one that stands in its place now. The ports
 7080, 7081 and 9001 become free ones, in the files of the folder as well.
@@ -163,7 +164,7 @@ def as_shown(session, command, shown):
         time.sleep(0.2)
 
 
-def main(example):
+def main(example, *beside):
     for program in ("countersign", "curl", "bash"):
         if not shutil.which(program):
             sys.exit(f"{example.name}: there is no `{program}` on the path")
@@ -173,6 +174,8 @@ def main(example):
         shutil.copytree(example, folder, ignore=shutil.ignore_patterns("node_modules", "__pycache__", "keys", "*.db*"))
         shutil.copytree(example.parent.parent / "policies", pathlib.Path(work, "policies"))
         session = Session(folder)
+        for path in beside:
+            (folder / path.name).symlink_to(path)
         try:
             for command, shown in page:
                 as_shown(session, command, shown)
@@ -182,4 +185,4 @@ def main(example):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve())
+    main(*(pathlib.Path(argument).resolve() for argument in sys.argv[1:]))
