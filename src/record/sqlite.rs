@@ -84,9 +84,14 @@ impl SqliteLineage {
     /// newer version made it, or if its last checkpoint is not signed by `signer`.
     pub fn open(options: Options, signer: Signer, clock: Clock) -> Result<(Arc<Self>, Limbo), StoreError> {
         let lock = Lock::take(&options.path)?;
+        let unusable = |source| StoreError::Open { path: options.path.display().to_string(), source };
+        // The last sync of whoever wrote before may have failed. What is appended to a log with a hole is behind the hole.
+        files::rewrite_log(&options.path).map_err(unusable)?;
         let db = schema::create(&options.path, options.sync)?;
-        let files = Files::of(&options.path)
-            .map_err(|source| StoreError::Open { path: options.path.display().to_string(), source })?;
+        if let Err(cause) = backfill::complete(&db) {
+            tracing::warn!(%cause, "what the last run left in the lineage's log stays there for now");
+        }
+        let files = Files::of(&options.path).map_err(unusable)?;
         let tail = tail::prove(&db, signer.verifier())?;
         let outstanding = open::Outstanding::read(&db)?;
         let limbo = outstanding.limbo(&db, clock.now())?;

@@ -162,6 +162,35 @@ fn a_sync_that_fails_at_the_beginning_of_a_log_leaves_a_file_that_can_be_complet
     }
 }
 
+/// The last sync of a run may fail, and nobody is there any more to write the log anew: whoever opens it next does.
+#[test]
+fn a_sync_that_failed_when_the_store_was_closed_costs_nothing_that_is_acknowledged_after() {
+    // Which of the last syncs fails is a matter of milliseconds, so several are tried.
+    for run in 0..24 {
+        let place = Place::new();
+        let disk = Disk::under(&place);
+        let mut process = Process::start(&place, &disk, Sync::Full, true);
+        (0..4).for_each(|n| drop(process.ask(&format!("permit {n}"))));
+        disk.tell(Order::SyncFailsIn, 1 + run % 3);
+        process.say("refuse 1");
+        process.say("reopen");
+        assert_eq!((process.answer(), process.answer()), ("noted".to_owned(), "limbo 4".to_owned()));
+        let said: Vec<String> = (10..14).map(|n| line(n, &process.ask(&format!("permit {n}")))).collect();
+        process.kill();
+        let ops = read_journal(&disk);
+        for fate in 0..4 {
+            let (mut media, mut random) = (Media::default(), Random(fate));
+            for op in &ops {
+                media.happen(op, &mut random);
+            }
+            let left = tempfile::tempdir().unwrap();
+            media.fail(&mut random, left.path());
+            let broken = broken_promises(&place, left.path(), &said, Sync::Full);
+            assert!(broken.is_empty(), "run {run}, fate {fate}: {broken:?}");
+        }
+    }
+}
+
 /// What the process says on the disk of a permission.
 fn line(n: u64, told: &str) -> String {
     format!("permitted {} {}", told.strip_prefix("ok ").unwrap(), call(n))
