@@ -6,7 +6,7 @@ what the page says they print.
 What is named beside the folder is linked into the copy under its own name.
 Where a page says `[..]`, anything may stand; on a line of its own, any lines. Ids, digests, tokens, times and numbers of
 milliseconds may differ, and a command that names an id of the page is run with the one that stands in its place now. The ports
-7080, 7081 and 9001 become free ones, in the files of the folder as well.
+7080, 7081 and 9001 become free ones and the user 1000 becomes this one, in the files of the folder as well.
 """
 import os
 import pathlib
@@ -20,15 +20,16 @@ import tempfile
 import time
 
 DOOR, ADMIN, TOOL = "127.0.0.1:7080", "127.0.0.1:7081", "127.0.0.1:9001"
-KINDS = {
-    "<id>": r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
-    "<digest>": r"\b[0-9a-f]{64}\b",
-    "<time>": r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",
-    "<token>": r"\bcst_[\w-]+",
-    "<user>": r"\buid:\d+",
-    "<number> ms": r"\b\d+(?:\.\d+)? ms\b",
-}
-KIND = re.compile("|".join(f"({pattern})" for pattern in KINDS.values()))
+# What is another one each time: ids, digests, times, tokens, users, milliseconds.
+KINDS = (
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+    r"\b[0-9a-f]{64}\b",
+    r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",
+    r"\bcst_[\w-]+",
+    r"\buid:\d+",
+    r"\b\d+(?:\.\d+)? ms\b",
+)
+PART = re.compile(rf"(?P<value>{'|'.join(KINDS)})|(?P<any>\[\.\.\])|(?P<space> +)|.")
 PATIENCE = 60  # seconds a command may take, on a machine that builds at the same time
 
 
@@ -46,15 +47,16 @@ def steps(page):
     return found
 
 
-def normal(line):
-    """The line with each changing value replaced by its kind, spaces counted once; and these values."""
-    values = []
-
-    def kind(match):
-        values.append(match[0])
-        return list(KINDS)[match.lastindex - 1]
-
-    return re.sub(" +", " ", KIND.sub(kind, line.rstrip())), values
+def pattern(line):
+    """What fits the line: each changing value is any of its kind, and spaces count once. And these values."""
+    text, values = "", []
+    for part in PART.finditer(line.rstrip()):
+        if part["value"]:
+            values.append(part[0])
+            text += f"({next(kind for kind in KINDS if re.fullmatch(kind, part[0]))})"
+        else:
+            text += ".*?" if part["any"] else " +" if part["space"] else re.escape(part[0])
+    return text + " *", values
 
 
 def fits(shown, printed, names):
@@ -65,11 +67,11 @@ def fits(shown, printed, names):
         return any(fits(shown[1:], printed[skip:], names) for skip in range(len(printed) + 1))
     if not printed:
         return False
-    (mine, ours), (theirs, values) = normal(shown[0]), normal(printed[0])
-    if not re.fullmatch(".*".join(map(re.escape, mine.split("[..]"))), theirs) or not fits(shown[1:], printed[1:], names):
+    text, ours = pattern(shown[0])
+    found = re.fullmatch(text, printed[0])
+    if not found or not fits(shown[1:], printed[1:], names):
         return False
-    if "[..]" not in mine:
-        names.update(zip(ours, values))
+    names.update(zip(ours, found.groups()))
     return True
 
 
@@ -83,7 +85,7 @@ class Session:
     """One shell, in which the page's commands run one after the other."""
 
     def __init__(self, folder):
-        self.names = {address: free_port() for address in (DOOR, ADMIN, TOOL)}
+        self.names = {address: free_port() for address in (DOOR, ADMIN, TOOL)} | {"uid = 1000": f"uid = {os.geteuid()}"}
         for path in filter(pathlib.Path.is_file, folder.rglob("*")):
             text = path.read_text()
             if self.now(text) != text:
