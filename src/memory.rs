@@ -330,7 +330,7 @@ pub struct Reservation {
 /// Who vouches for values besides the task: a directory, and whoever has agreed to them before.
 #[derive(Debug)]
 struct Vouching {
-    directory: Arc<HashSet<Key>>,
+    directory: Option<Arc<HashSet<Key>>>,
     agreements: Arc<Agreements>,
 }
 

@@ -51,8 +51,8 @@ impl Bounds {
         Self { directories, ..self }
     }
 
-    pub(super) fn directory(&self, agent: &AgentName) -> Arc<HashSet<Key>> {
-        self.directories.get(agent).cloned().unwrap_or_default()
+    pub(super) fn directory(&self, agent: &AgentName) -> Option<Arc<HashSet<Key>>> {
+        self.directories.get(agent).cloned()
     }
 
     /// How questions are asked.

@@ -243,7 +243,9 @@ impl Claim {
     /// Who stands behind the values of the call.
     pub fn weigh(&self, call: &Call, vouching: &Vouching) -> ValueFacts {
         let elsewhere = |one: &Critical, value: &Aimed| {
-            value.keys.iter().all(|key| vouching.directory.contains(key)) || vouching.agreements.has(call, one, value)
+            let listed =
+                vouching.directory.as_ref().is_some_and(|listed| value.keys.iter().all(|key| listed.contains(key)));
+            listed || vouching.agreements.has(call, one, value)
         };
         self.live.weigh(&call.action.critical, &elsewhere)
     }

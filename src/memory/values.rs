@@ -131,9 +131,12 @@ impl Live {
 
     /// Whether whoever opened the task had named all that this call reads from.
     pub(super) fn names(&self, critical: &[Critical]) -> bool {
-        let given = self.task().values.clone();
         let mut sources = critical.iter().filter(|one| one.kind == SinkKind::Source).peekable();
-        sources.peek().is_some() && sources.flat_map(|one| &one.values).all(|value| given.has(value))
+        if sources.peek().is_none() {
+            return false;
+        }
+        let given = self.task().values.clone();
+        sources.flat_map(|one| &one.values).all(|value| given.has(value))
     }
 
     fn vouches(self: &Arc<Self>, value: &Aimed) -> bool {
