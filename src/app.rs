@@ -5,6 +5,7 @@ mod conceal;
 mod desk;
 mod doors;
 mod export;
+mod habits;
 mod file;
 mod keys;
 mod history;
@@ -255,6 +256,7 @@ fn remembered(
     let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
     recall::recall(&reader, &memory, rulebook, (&limbo.tasks, &agents), now)?;
     desk::recall(&reader, &memory, rail)?;
+    habits::recall(&reader, &memory, &agents)?;
     for agent in reader.quarantined()? {
         memory.quarantine(&crate::model::AgentName(agent.into()), || ());
     }

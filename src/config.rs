@@ -2,6 +2,7 @@
 
 mod agent;
 mod asked;
+mod baseline;
 mod directory;
 mod elsewhere;
 mod fixed;
@@ -17,10 +18,10 @@ use serde::Deserialize;
 
 use crate::model::Preset;
 
+pub use self::agent::{Agent, Rule};
 pub use self::elsewhere::{Telemetry, webhook};
 pub use self::parsed::{
-    Agent, CatalogFrom, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, Rule, SecretFrom,
-    ToolConfig,
+    CatalogFrom, Config, ConfigError, Door, DoorTls, Elsewhere, IssuerKind, Lineage, Listen, SecretFrom, ToolConfig,
 };
 pub use self::people::{Approvals, Reviewer};
 pub use self::size::{Bytes, Remembered, Span};
@@ -256,6 +257,8 @@ struct AgentFile {
     limits: Vec<LimitFile>,
     #[serde(default)]
     chain: ChainFile,
+    #[serde(default)]
+    baseline: baseline::BaselineFile,
 }
 
 #[derive(Debug, Deserialize)]

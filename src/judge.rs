@@ -139,7 +139,7 @@ impl Permit {
 
     /// It is recorded: what was reserved is used, and its place is held until the call is over.
     pub fn spend(self) -> (Call, Scope, Slot) {
-        let slot = self.reservation.spend(&self.call, self.facts);
+        let slot = self.reservation.spend(&self.call, self.facts, self.would.is_none());
         (self.call, self.scope, slot)
     }
 }

@@ -1,13 +1,16 @@
 //! What is remembered between calls, and what a call would use of it.
 
 mod agreements;
+mod baselines;
 mod bounds;
+mod course;
 mod desk;
 mod grants;
 mod lesson;
 mod limits;
 mod live;
 mod recall;
+mod reservation;
 mod room;
 mod shown;
 mod standing;
@@ -15,32 +18,34 @@ mod tasks;
 mod under_way;
 mod values;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use self::agreements::Agreements;
+pub use self::baselines::{Baselines, InForce, LAST_TASKS};
 pub use self::bounds::{Bounds, ChainRule};
 pub use self::desk::{
     Agreed, Answered, Asked, Desk, DeskRule, Kept, NotAgreed, NotTaken, Reviewing, Shown, Stands, bound, bound_of,
 };
 pub use self::grants::{Loan, NotGranted, Proposed, Turn};
+use self::limits::Limits;
 pub use self::limits::{LimitRule, Per, Rate};
-use self::limits::{Limits, Taken};
 use self::live::Snapshot;
 pub use self::recall::{Lost, PastCall, PastTask};
+pub use self::reservation::Reservation;
+use self::reservation::{Habits, Vouching};
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
 pub use self::shown::{ShownLine, ShownTask};
 pub use self::standing::Look;
 use self::standing::Standing;
-use self::tasks::{Claim, Tasks};
-pub use self::tasks::{Privilege, Slot, TaskOver, fingerprint_of};
+use self::tasks::Tasks;
+pub use self::tasks::{Closed, Privilege, Slot, TaskOver, fingerprint_of};
 pub use self::under_way::CallUnderWay;
 use self::under_way::UnderWay;
 use crate::model::{
-    AgentName, ApprovalFacts, Argument, Call, CallId, Caller, Digest, Facts, Grant, IntentFacts, IntentSource, Key,
-    Task, TaskId, Time, Timestamp, ValueFacts, WorkloadFacts,
+    AgentName, ApprovalFacts, Argument, BaselineFacts, Call, CallId, Caller, Digest, Facts, Grant, IntentFacts,
+    IntentSource, Task, TaskId, Time, Timestamp, ValueFacts, WorkloadFacts,
 };
 
 /// Everything that outlives a call: tasks, the windows of limits, what is under way, and the room that calls share.
@@ -52,6 +57,7 @@ pub struct Memory {
     under_way: Arc<UnderWay>,
     desk: Arc<Desk>,
     agreements: Arc<Agreements>,
+    baselines: Baselines,
     room: Arc<Room>,
 }
 
@@ -64,13 +70,18 @@ impl Default for Memory {
 impl Memory {
     /// With nothing remembered yet, and room for so much at a time.
     pub fn with_room(rule: RoomRule) -> Self {
-        let (tasks, limits, standing, under_way, desk, agreements) = Default::default();
-        Self { tasks, limits, standing, under_way, desk, agreements, room: Room::new(rule) }
+        let (tasks, limits, standing, under_way, desk, agreements, baselines) = Default::default();
+        Self { tasks, limits, standing, under_way, desk, agreements, baselines, room: Room::new(rule) }
     }
 
     /// The questions that calls wait for.
     pub fn desk(&self) -> &Arc<Desk> {
         &self.desk
+    }
+
+    /// The habits of agents that people have ratified.
+    pub fn baselines(&self) -> &Baselines {
+        &self.baselines
     }
 
     /// From here on, one agent may take so much of the room, in hundredths.
@@ -111,10 +122,10 @@ impl Memory {
 
     /// Ends a task and all that came out of it: their tokens are worth nothing from here on, and their calls under way are
     /// cut. Gives them, the task first; nothing if there is none.
-    pub fn close(&self, id: TaskId) -> Vec<Arc<Task>> {
+    pub fn close(&self, id: TaskId) -> Vec<Closed> {
         let closed = self.tasks.close(id);
         if !closed.is_empty() {
-            self.cut(|call| closed.iter().any(|task| task.id == call.task));
+            self.cut(|call| closed.iter().any(|closed| closed.task.id == call.task));
         }
         closed
     }
@@ -165,6 +176,11 @@ impl Memory {
     /// A call of this task was denied.
     pub fn deny(&self, id: TaskId) {
         self.tasks.deny(id);
+    }
+
+    /// Somebody did not agree to a call of this task: nothing is learned from it.
+    pub fn doubt(&self, id: TaskId) {
+        self.tasks.doubt(id);
     }
 
     /// Whether a task has taken in something untrusted. One that is over counts as if it had.
@@ -223,8 +239,13 @@ impl Memory {
             tracing::warn!(call.id = %call.id, task.id = %call.task.id, "a task does more than its grant counts: it is cut");
             self.cut(|under_way| under_way.task == call.task.id);
         }
-        let vouching =
-            Vouching { directory: bounds.directory(&call.caller.agent), agreements: self.agreements.clone() };
+        let vouching = Vouching {
+            directory: bounds.directory(&call.caller.agent),
+            agreements: self.agreements.clone(),
+            baseline: self.baselines.of(&call.caller.agent),
+        };
+        let habits = Habits::of(call, snapshot.place.clone());
+        let baseline = vouching.baseline.as_ref().map(|known| known.weigh(&habits.made(call))).unwrap_or_default();
         let (taken, mut exceeded) = self.limits.take(bounds.limits_of(&call.caller.agent), call, claim.root(), now);
         bounds.check_chain(call, &snapshot, &mut exceeded);
         let facts = Facts {
@@ -238,6 +259,7 @@ impl Memory {
             labels: snapshot.labels,
             values: claim.weigh(call, &vouching),
             chain: snapshot.chain,
+            baseline,
             limits: exceeded,
             approval: agreed.as_ref().map(|agreed| agreed.facts().clone()).unwrap_or_default(),
             time: time(now),
@@ -247,7 +269,7 @@ impl Memory {
         let (limits, standing, under_way) = (self.limits.clone(), self.standing.clone(), self.under_way.clone());
         let remember = bounds.desk().remember;
         let vouching = (vouching, remember);
-        Ok((facts, Reservation { claim, taken, limits, standing, under_way, vouching, agreed, place: None }))
+        Ok((facts, Reservation { claim, taken, limits, standing, under_way, vouching, habits, agreed, place: None }))
     }
 
     /// The facts by which it is judged whether a task's grant may have one line more: whether it is covered already, and
@@ -259,7 +281,7 @@ impl Memory {
         (declared, args): (bool, BTreeMap<Arc<str>, Argument>),
         now: Timestamp,
     ) -> Result<Facts, TaskOver> {
-        let Snapshot { task, chain, labels, used: _ } = self.tasks.regard(task.id, &caller.agent, declared, now)?;
+        let Snapshot { task, chain, labels, .. } = self.tasks.regard(task.id, &caller.agent, declared, now)?;
         Ok(Facts {
             intent: IntentFacts { declared: true, source: IntentSource::None, matches: true, purpose_present: false },
             task,
@@ -268,6 +290,7 @@ impl Memory {
             labels,
             values: ValueFacts::default(),
             chain,
+            baseline: BaselineFacts::default(),
             limits: BTreeMap::new(),
             approval: ApprovalFacts::default(),
             time: Time { hour: i64::from(now.hour()), weekday: i64::from(now.weekday()) },
@@ -312,77 +335,6 @@ fn matches_intent(call: &Call) -> bool {
     let full_or_short = |said: &str, full: &str, short: &str| said == full || said == short;
     action.is_some_and(|said| full_or_short(said, &call.action.name, call.action.short_name()))
         && resource.is_none_or(|said| full_or_short(said, &call.action.resource, call.action.short_resource()))
-}
-
-/// What a call would use, held for it until it is permitted and recorded, or refused.
-#[derive(Debug)]
-pub struct Reservation {
-    claim: Claim,
-    taken: Vec<Taken>,
-    limits: Arc<Limits>,
-    standing: Arc<Standing>,
-    under_way: Arc<UnderWay>,
-    vouching: (Vouching, Duration),
-    agreed: Option<Agreed>,
-    place: Option<Place>,
-}
-
-/// Who vouches for values besides the task: a directory, and whoever has agreed to them before.
-#[derive(Debug)]
-struct Vouching {
-    directory: Option<Arc<HashSet<Key>>>,
-    agreements: Arc<Agreements>,
-}
-
-impl Reservation {
-    /// The call is permitted and recorded: what was held is used. The slot is held until the call is over.
-    pub fn spend(mut self, call: &Call, facts: Facts) -> Slot {
-        self.taken.clear();
-        if let Some(agreed) = self.agreed.take() {
-            let (vouching, remember) = &self.vouching;
-            vouching.agreements.keep(call, &facts.values, *remember);
-            agreed.spend();
-        }
-        let over = self.under_way.enter(CallUnderWay::of(call, facts));
-        // It is in the list of what a quarantine cuts before this is looked at, so one of the two finds it.
-        if self.standing.look().is_quarantined(&call.caller.agent) {
-            over.cut();
-        }
-        self.claim.spend(self.place.take(), over)
-    }
-
-    /// The facts of a call that has waited, as they are by now, with what was agreed to. Fails if its task is over.
-    pub fn again(&self, call: &Call, before: Facts, approval: ApprovalFacts) -> Result<Facts, TaskOver> {
-        let now = call.received_at;
-        let snapshot = self.claim.again(now)?;
-        let agent = self.standing.of(&call.caller.agent, now);
-        let values = self.claim.weigh(call, &self.vouching.0);
-        let Snapshot { task, chain, labels, .. } = snapshot;
-        Ok(Facts { task, chain, labels, values, agent, approval, time: time(now), ..before })
-    }
-
-    /// With what somebody has agreed to: it is used with the rest.
-    pub fn agreed(mut self, agreed: Agreed) -> Self {
-        self.agreed = Some(agreed);
-        self
-    }
-
-    /// The call's place is held until the call is over.
-    pub fn keeping(mut self, place: Place) -> Self {
-        self.place = Some(place);
-        self
-    }
-
-    /// How long until the task is over by itself.
-    pub fn task_left(&self, now: Timestamp) -> Option<Duration> {
-        self.claim.expires_at().map(|end| end.since(now))
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.limits.give_back(&self.taken);
-    }
 }
 
 /// A lock whose holder panicked is taken over: each critical section leaves its data whole at every step.

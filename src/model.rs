@@ -4,6 +4,7 @@ mod about;
 mod action;
 mod algorithm;
 mod asker;
+mod baseline;
 mod call;
 mod caller;
 mod code;
@@ -37,6 +38,7 @@ pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect, Field};
 pub use algorithm::Algorithm;
 pub use asker::Askers;
+pub use baseline::{Aims, Baseline, BaselineRule, Course, Difference, Habits, Made, ShownBaseline, Used, Word};
 pub use call::{Call, Incoming};
 pub use caller::{AgentName, Caller, Proof, Workload};
 pub use code::{Code, Decision};
@@ -45,7 +47,8 @@ pub use ending::{Answered, Ending, Outcome, Revocation};
 pub use entity::entities;
 pub use evidence::{Evidence, Executable, Peer, Process};
 pub use facts::{
-    AgentFacts, ApprovalFacts, ChainFacts, Exceeded, Facts, IntentFacts, TaskFacts, Time, ValueFacts, WorkloadFacts,
+    AgentFacts, ApprovalFacts, BaselineFacts, ChainFacts, Exceeded, Facts, IntentFacts, TaskFacts, Time, ValueFacts,
+    WorkloadFacts,
 };
 pub use finding::{Ask, Finding};
 pub use future::BoxFuture;

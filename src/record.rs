@@ -4,11 +4,13 @@ mod account;
 mod archive;
 mod checkpoint;
 mod combination;
+mod credential;
 mod decided;
 mod entry;
 mod error;
 mod event;
 mod facts;
+mod habits;
 mod list;
 mod past;
 mod people;
@@ -30,13 +32,15 @@ pub use self::account::{
     released, resolved, reviewed, told, told_of_grant,
 };
 pub use self::checkpoint::{Checkpoint, Signer, Verifier};
+pub use self::credential::{CredentialNote, CredentialPlan, HandleNote};
 pub use self::decided::{Basis, Decided, Lost};
 pub use self::error::StoreError;
 pub use self::event::{
-    AnswerNote, Closed, CredentialNote, CredentialPlan, Ended, Erased, Event, HandleNote, Loaded, Minted, Opened,
-    Permitted, Record, Refused, Repeated, SentNote, Settled,
+    AnswerNote, Closed, Ended, Erased, Event, Loaded, Minted, Opened, Permitted, Record, Refused, Repeated, SentNote,
+    Settled,
 };
 pub use self::facts::FactsNote;
+pub use self::habits::{Learned, PastBaseline, PastBaselines, Ratified, Reset, Shown, learned, ratified, reset};
 pub use self::list::Filter;
 pub use self::past::{Past, PastLife};
 pub use self::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};

@@ -193,9 +193,19 @@ class Sidecar:
         if status >= 300:
             raise Broken(f"question {approval} takes no answer: {answer}")
 
-    def learns(self):
-        """Whether there are baselines."""
-        return self.admin.ask("GET", "/v1/baselines", {"Authorization": f"Bearer {self.tokens['sam']}"})[0] == 200
+    def ratify(self, agent):
+        """Looks at what the agent's tasks have shown so far, and puts it in force."""
+        headers = {"Authorization": f"Bearer {self.tokens['sam']}"}
+        for _ in range(10):
+            _, _, shown = self.admin.ask("GET", f"/v1/baselines/{agent}", headers)
+            if not shown["draft"]["baseline"]["tasks"]:
+                return  # nothing was learned, which is what an attacker is to come to
+            draft = {key: shown["draft"][key] for key in ("as_of", "digest")}
+            status, _, _ = self.admin.ask("POST", f"/v1/baselines/{agent}/ratify", headers, {"draft": draft})
+            if status == 200:
+                return
+            time.sleep(0.05)  # a task that has just ended was still being written down: look again
+        raise Broken(f"the baseline of {agent} cannot be ratified: {status}")
 
     def alarmed(self, call):
         """Whether the record of a call says that its task did more than it was opened for."""

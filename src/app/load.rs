@@ -52,7 +52,8 @@ pub fn load(config: &Config, config_text: &str, environment: &Environment) -> Re
                 config.agents.iter().map(|agent| (agent.name.clone(), agent.chain)).collect(),
             )
             .asking(config.approvals.rule)
-            .knowing(config.agents.iter().map(known).collect()),
+            .knowing(config.agents.iter().map(known).collect())
+            .learning(config.agents.iter().map(|agent| (agent.name.clone(), agent.baseline)).collect()),
             policies,
             reviewers,
             askers,

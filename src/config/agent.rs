@@ -4,11 +4,50 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::parsed::{Agent, ConfigError, Rule, named, wrong};
+use super::parsed::{ConfigError, SecretFrom, named, wrong};
 use super::{AgentFile, LimitFile, PeerFile, PerFile, ProofFile};
 use crate::identify::PeerRule;
+use crate::judge::IntentRule;
 use crate::memory::{ChainRule, LimitRule, Per};
-use crate::model::AgentName;
+use crate::model::{AgentName, BaselineRule, Mode};
+
+/// An agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its name.
+    pub name: AgentName,
+    /// What proves it.
+    pub identify: Vec<Rule>,
+    /// What proves whoever may open its tasks.
+    pub open_tasks: Vec<Rule>,
+    /// What it may call.
+    pub tools: BTreeSet<Arc<str>>,
+    /// The groups policies know it by.
+    pub groups: Vec<String>,
+    /// Values it may use, whoever says so.
+    pub directories: Vec<String>,
+    /// How its verdicts are acted on.
+    pub mode: Mode,
+    /// When it has to declare an intent.
+    pub intent: IntentRule,
+    /// How often it may call.
+    pub limits: Vec<LimitRule>,
+    /// How long a chain of its calls may be.
+    pub chain: ChainRule,
+    /// What becomes a habit of it, and what is unusual.
+    pub baseline: BaselineRule,
+}
+
+/// One way of proving who asks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Rule {
+    /// By what the kernel tells.
+    Peer(PeerRule),
+    /// By a string.
+    Token(SecretFrom),
+    /// By all of these together.
+    All(Vec<Rule>),
+}
 
 impl AgentFile {
     pub(super) fn parse(self, name: &str, tools: &BTreeSet<Arc<str>>, base: &Path) -> Result<Agent, ConfigError> {
@@ -57,6 +96,7 @@ impl AgentFile {
             mode: self.mode,
             intent: self.intent,
             chain,
+            baseline: self.baseline.parse(&key("baseline"))?,
         })
     }
 }

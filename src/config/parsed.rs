@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::agent::Agent;
 use super::people::{Approvals, Reviewer, approvals, reviewers};
 use super::{Bytes, File, IssuerFile, ListenFile, SecretFile, SyncFile, Telemetry, asked, directory, elsewhere, tool};
-use crate::identify::PeerRule;
-use crate::judge::IntentRule;
-use crate::memory::{ChainRule, LimitRule};
-use crate::model::{AgentName, Algorithm, Mode, Preset, Tool};
+use crate::model::{Algorithm, Preset, Tool};
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -135,42 +133,6 @@ pub enum SecretFrom {
     File(PathBuf),
     /// A credential that systemd hands over.
     Systemd(String),
-}
-
-/// An agent.
-#[derive(Debug)]
-pub struct Agent {
-    /// Its name.
-    pub name: AgentName,
-    /// What proves it.
-    pub identify: Vec<Rule>,
-    /// What proves whoever may open its tasks.
-    pub open_tasks: Vec<Rule>,
-    /// What it may call.
-    pub tools: BTreeSet<Arc<str>>,
-    /// The groups policies know it by.
-    pub groups: Vec<String>,
-    /// Values it may use, whoever says so.
-    pub directories: Vec<String>,
-    /// How its verdicts are acted on.
-    pub mode: Mode,
-    /// When it has to declare an intent.
-    pub intent: IntentRule,
-    /// How often it may call.
-    pub limits: Vec<LimitRule>,
-    /// How long a chain of its calls may be.
-    pub chain: ChainRule,
-}
-
-/// One way of proving who asks.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Rule {
-    /// By what the kernel tells.
-    Peer(PeerRule),
-    /// By a string.
-    Token(SecretFrom),
-    /// By all of these together.
-    All(Vec<Rule>),
 }
 
 /// A tool, and what stands beside it.

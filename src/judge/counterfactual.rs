@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::literals::{Compared, Literal, compared};
-use super::vary::{fact, put, words};
-use super::vocabulary::{FACTS, Kind, Value};
+use super::vary::{fact, put, remove, words};
+use super::vocabulary::{FACTS, Value};
 use super::{Policies, Question, Settled};
 use crate::model::{Argument, Decision, Facts, Mode};
 
@@ -123,13 +123,7 @@ impl Step {
                 Some(name) => argument(to).map(|value| facts.args.insert(Arc::from(name), value)).is_some(),
                 None => put(facts, path, to.clone()).is_ok(),
             },
-            Self::Absent(path, _) => {
-                match path.strip_prefix("args.") {
-                    Some(name) => drop(facts.args.remove(name)),
-                    None => facts.task.on_behalf_of = None,
-                }
-                true
-            }
+            Self::Absent(path, _) => remove(facts, path),
             Self::With(path, item) => change_set(facts, path, |items| items.insert(item.clone())),
             Self::Without(path, item) => change_set(facts, path, |items| items.remove(item)),
         }
@@ -175,7 +169,7 @@ fn steps(policies: &Policies, question: &Question<'_>, facts: &Facts) -> Vec<Ste
         let flipped = matches!(&value, Some(Value::Bool(_))).then(|| value == Some(Value::Bool(false)));
         let tried = known.chain(flipped.map(Value::Bool)).chain(with(&path).flat_map(around));
         steps.extend(puts(&path, value.as_ref(), tried));
-        if fact.kind == Kind::MaybeText {
+        if fact.kind.is_optional() {
             steps.extend(value.map(|value| Step::Absent(path, value)));
         }
     }

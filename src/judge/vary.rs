@@ -20,6 +20,7 @@ pub const fn words(path: &str) -> &'static [&'static str] {
         b"task.opened_by" => &["framework", "self", "nobody"],
         b"workload.kind" => &["token", "uid", "process"],
         b"labels" => &["untrusted", "private", "trusted"],
+        b"baseline.unusual" | b"baseline.insufficient" => &["hour", "rate", "size", "step"],
         b"body" => &["whole", "unread", "none"],
         _ => &[],
     }
@@ -38,7 +39,7 @@ pub fn put(facts: &mut Facts, path: &str, value: Value) -> Result<(), String> {
     };
     match (fact.kind, value) {
         (Kind::Bool, Value::Bool(truth)) => put_truth(facts, path, truth),
-        (Kind::Long, Value::Long(number)) => put_number(facts, path, number),
+        (Kind::Long | Kind::MaybeLong, Value::Long(number)) => put_number(facts, path, number),
         (Kind::Text | Kind::MaybeText, Value::Text(text)) => put_text(facts, path, text),
         (Kind::Set, Value::Set(items)) => {
             items.iter().try_for_each(|item| check(path, item))?;
@@ -46,6 +47,20 @@ pub fn put(facts: &mut Facts, path: &str, value: Value) -> Result<(), String> {
         }
         (kind, value) => Err(format!("is a `{}`, and {value} is none", kind.name())),
     }
+}
+
+/// Takes away a fact that not every call has. False if there is no such fact.
+pub fn remove(facts: &mut Facts, path: &str) -> bool {
+    if let Some(name) = path.strip_prefix("args.") {
+        facts.args.remove(name);
+    } else if let Some(detector) = path.strip_prefix("baseline.").and_then(|name| name.strip_suffix("_p")) {
+        facts.baseline.chances.remove(detector);
+    } else if path == "task.on_behalf_of" {
+        facts.task.on_behalf_of = None;
+    } else {
+        return false;
+    }
+    true
 }
 
 fn put_truth(facts: &mut Facts, path: &str, truth: bool) -> Result<(), String> {
@@ -59,6 +74,13 @@ fn put_truth(facts: &mut Facts, path: &str, truth: bool) -> Result<(), String> {
         "task.alarmed" => &mut facts.task.alarmed,
         "agent.quarantined" => &mut facts.agent.quarantined,
         "agent.break_glass" => &mut facts.agent.break_glass,
+        "baseline.ready" => &mut facts.baseline.ready,
+        "baseline.novel_action" => &mut facts.baseline.novel_action,
+        "baseline.novel_step" => &mut facts.baseline.novel_step,
+        "baseline.novel_resource" => &mut facts.baseline.novel_resource,
+        "baseline.novel_source" => &mut facts.baseline.novel_source,
+        "baseline.novel_destination" => &mut facts.baseline.novel_destination,
+        "baseline.odd_hour" => return Err("follows from `baseline.unusual`; set that".to_owned()),
         "approval.present" => return Err("follows from `approval.rules`; set that".to_owned()),
         _ => return Err("cannot be set".to_owned()),
     };
@@ -77,6 +99,11 @@ fn put_number(facts: &mut Facts, path: &str, number: i64) -> Result<(), String> 
         "chain.concurrent" => (&mut facts.chain.concurrent, 0..=i64::MAX),
         "chain.fan_out" => (&mut facts.chain.fan_out, 0..=i64::MAX),
         "chain.privilege_s" => (&mut facts.chain.privilege_s, 0..=i64::MAX),
+        "baseline.drift" => (&mut facts.baseline.drift, 0..=100),
+        "baseline.hour_p" => (chance(facts, "hour"), 1..=10_000),
+        "baseline.rate_p" => (chance(facts, "rate"), 1..=10_000),
+        "baseline.size_p" => (chance(facts, "size"), 1..=10_000),
+        "baseline.step_p" => (chance(facts, "step"), 1..=10_000),
         "time.hour" => (&mut facts.time.hour, 0..=23),
         "time.weekday" => (&mut facts.time.weekday, 1..=7),
         _ => return Err("cannot be set".to_owned()),
@@ -86,6 +113,10 @@ fn put_number(facts: &mut Facts, path: &str, number: i64) -> Result<(), String> 
     }
     *place = number;
     Ok(())
+}
+
+fn chance<'a>(facts: &'a mut Facts, detector: &'static str) -> &'a mut i64 {
+    facts.baseline.chances.entry(detector.into()).or_insert(10_000)
 }
 
 fn put_text(facts: &mut Facts, path: &str, text: String) -> Result<(), String> {
@@ -109,6 +140,8 @@ fn put_set(facts: &mut Facts, path: &str, items: Vec<String>) -> Result<(), Stri
             let reached = |name| (name, Exceeded { limit: 0, retry_after_ms: None });
             facts.limits = items.into_iter().map(reached).collect();
         }
+        "baseline.unusual" => facts.baseline.unusual = items.into_iter().map(Into::into).collect(),
+        "baseline.insufficient" => facts.baseline.insufficient = items.into_iter().map(Into::into).collect(),
         "values.critical" => facts.values.critical = named(items),
         // A sink that nobody stands behind is one of those that somebody must.
         "values.unattested" => {
@@ -188,7 +221,7 @@ mod tests {
         let word = words(&path).last().map_or("x", |word| word).to_owned();
         match fact.kind {
             Kind::Bool => Value::Bool((fact.read)(&Facts::usual()) != Some(Value::Bool(true))),
-            Kind::Long => Value::Long(5),
+            Kind::Long | Kind::MaybeLong => Value::Long(5),
             Kind::Text | Kind::MaybeText => Value::Text(if path == "workload.kind" { "uid".to_owned() } else { word }),
             Kind::Set => Value::Set([word].into()),
         }
@@ -196,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_fact_can_be_set_and_reads_back() {
-        let follows = ["approval.present", "values.attested"];
+        let follows = ["approval.present", "values.attested", "baseline.odd_hour"];
         for fact in FACTS.iter().filter(|fact| !follows.contains(&fact.path().as_str())) {
             let (mut facts, value) = (Facts::usual(), other(fact));
             assert_ne!((fact.read)(&facts), Some(value.clone()), "{}", fact.path());

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::{Mediator, Refusal, ask};
 use crate::judge::{AMEND, Question};
-use crate::memory::{Agreed, bound};
+use crate::memory::{Agreed, Closed, bound};
 use crate::model::{
     About, ApprovalId, Argument, CallId, Caller, Decision, Digest, Effect, Facts, Finding, Grant, Task, TaskId,
     Timestamp,
 };
-use crate::record::{Judged, Unavailable, amended, closed, told_of_grant};
+use crate::record::{Judged, Unavailable, amended, closed, learned, told_of_grant};
 
 /// Lines, and values, that a task may have.
 const MOST: usize = 256;
@@ -88,10 +88,16 @@ impl Mediator {
     pub async fn end_task(&self, task: &Task, by: &str, now: Timestamp) -> Result<(), Unavailable> {
         self.rail.commit(closed(task, by, now)).await?;
         let ended = self.memory.close(task.id);
-        for child in ended.iter().skip(1) {
+        for Closed { task: child, .. } in ended.iter().skip(1) {
             self.rail.note(closed(child, "parent", now));
         }
-        self.cancel(|about| about.task == task.id || ended.iter().any(|ended| ended.id == about.task));
+        self.cancel(|about| about.task == task.id || ended.iter().any(|ended| ended.task.id == about.task));
+        for Closed { task, course } in ended.iter().filter(|_| by == "opener") {
+            if let Some(course) = course {
+                self.rail.note(learned(task, course, now));
+                self.memory.baselines().note(&task.agent, course);
+            }
+        }
         Ok(())
     }
 

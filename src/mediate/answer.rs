@@ -40,6 +40,9 @@ impl Mediator {
         };
         self.rail.commit(record::resolved(&about, answer, Some(by.name), said.why, now)).await?;
         desk.give(id, by, standing.clone());
+        if answer == Answer::Denied {
+            self.memory.doubt(about.task);
+        }
         tracing::info!(approval = %id, by = by.name, yes = said.yes, "a question was answered");
         Ok(standing)
     }

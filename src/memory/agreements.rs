@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::lock;
-use crate::model::{Aimed, Call, Critical, Digest, Timestamp, ValueFacts};
+use crate::model::{Aimed, Call, Critical, Key, Timestamp, ValueFacts};
 
 /// Agreements that are remembered. Beyond that, what would be over first is asked about again.
 const MOST: usize = 65_536;
@@ -16,8 +16,8 @@ pub(super) struct Agreements(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    until: HashMap<Digest, Timestamp>,
-    by_end: BTreeSet<(Timestamp, Digest)>,
+    until: HashMap<Key, Timestamp>,
+    by_end: BTreeSet<(Timestamp, Key)>,
 }
 
 impl Agreements {
@@ -30,7 +30,7 @@ impl Agreements {
         let mut held = lock(&self.0);
         let unattested = call.action.critical.iter().filter(|one| values.unattested.contains_key(&one.sink));
         for (one, value) in unattested.flat_map(|one| one.values.iter().map(move |value| (one, value))) {
-            let name = name(call, one, value);
+            let name = one.name(call.caller.agent.as_str(), &call.action.name, value);
             if let Some(before) = held.until.insert(name, until) {
                 held.by_end.remove(&(before, name));
             }
@@ -50,17 +50,7 @@ impl Agreements {
             held.by_end.pop_first();
             held.until.remove(&name);
         }
-        !held.until.is_empty() && held.until.contains_key(&name(call, one, value))
+        !held.until.is_empty()
+            && held.until.contains_key(&one.name(call.caller.agent.as_str(), &call.action.name, value))
     }
-}
-
-fn name(call: &Call, one: &Critical, value: &Aimed) -> Digest {
-    let words = value.words.join(" ");
-    let parts = [call.caller.agent.as_str(), &call.action.name, &one.sink, &words];
-    let mut text = Vec::new();
-    for part in parts {
-        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        text.extend_from_slice(part.as_bytes());
-    }
-    Digest::of(&text)
 }

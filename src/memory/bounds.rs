@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::live::Snapshot;
 use super::{DeskRule, LimitRule};
-use crate::model::{AgentName, Call, Exceeded, Key};
+use crate::model::{AgentName, BaselineRule, Call, Exceeded, Key};
 
 /// Bounds on the calls of one task. What is done in a child counts in its parents, too.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +29,7 @@ pub struct Bounds {
     chains: BTreeMap<AgentName, ChainRule>,
     desk: DeskRule,
     directories: BTreeMap<AgentName, Arc<HashSet<Key>>>,
+    baselines: BTreeMap<AgentName, BaselineRule>,
 }
 
 impl Bounds {
@@ -38,7 +39,8 @@ impl Bounds {
         for rule in limits {
             by_agent.entry(rule.agent.clone()).or_default().push(rule);
         }
-        Self { limits: by_agent, chains, desk: DeskRule::default(), directories: BTreeMap::new() }
+        let (desk, directories, baselines) = Default::default();
+        Self { limits: by_agent, chains, desk, directories, baselines }
     }
 
     /// With questions asked like this.
@@ -49,6 +51,16 @@ impl Bounds {
     /// With these values that are known to be an agent's to use: whom it may write to, what there is.
     pub fn knowing(self, directories: BTreeMap<AgentName, Arc<HashSet<Key>>>) -> Self {
         Self { directories, ..self }
+    }
+
+    /// With habits learned like this.
+    pub fn learning(self, baselines: BTreeMap<AgentName, BaselineRule>) -> Self {
+        Self { baselines, ..self }
+    }
+
+    /// How the habits of an agent are learned.
+    pub fn baseline(&self, agent: &AgentName) -> BaselineRule {
+        self.baselines.get(agent).copied().unwrap_or_default()
     }
 
     pub(super) fn directory(&self, agent: &AgentName) -> Option<Arc<HashSet<Key>>> {

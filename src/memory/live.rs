@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use super::course::{InCourse, Running};
 use super::grants::{Line, room_in, take_line};
 use super::lock;
 use super::tasks::TaskOver;
 use super::values::Learned;
-use crate::model::{Call, ChainFacts, Digest, Label, OpenedBy, Task, TaskFacts, Timestamp};
+use crate::model::{Call, ChainFacts, Digest, Label, Made, OpenedBy, Task, TaskFacts, Timestamp, Word};
 
 /// Different calls of a task that are told apart; beyond them, all count as repeats of one another.
 pub(super) const TOLD_APART: usize = 10_000;
@@ -36,8 +37,9 @@ pub(super) struct State {
     pub(super) labels: BTreeSet<Label>,
     pub(super) lines: Vec<Line>,
     pub(super) learned: Option<Box<Learned>>,
-    alarmed: bool,
-    denials: u64,
+    pub(super) alarmed: bool,
+    pub(super) denials: u64,
+    pub(super) course: Option<Box<Running>>,
     privilege: Duration,
     /// The last version of its grant that was given out.
     pub(super) versions: u32,
@@ -57,6 +59,8 @@ pub struct Snapshot {
     pub chain: ChainFacts,
     /// For the facts.
     pub labels: BTreeSet<Label>,
+    /// Where the call stands among the task's.
+    pub place: InCourse,
     /// What is held against the bounds of chains.
     pub used: Used,
 }
@@ -141,6 +145,7 @@ impl Live {
             let mut snapshot = state.snapshot(key, line.is_some(), labels, call.received_at);
             snapshot.task.overflow = line.is_none() && state.task.grant.iter().any(|grant| grant.covers(&call.action));
             state.alarmed |= snapshot.task.overflow;
+            snapshot.place = state.stand(call.received_at);
             (snapshot, line)
         };
         for live in self.line() {
@@ -169,12 +174,13 @@ impl Live {
         state.is_open(now).then(|| state.snapshot(key_of(fingerprint), declared, labels, now))
     }
 
-    /// What was claimed is used.
-    pub(super) fn spend(self: &Arc<Self>, fingerprint: Digest, action: &Arc<str>) {
+    /// What was claimed is used, and shows what its agent does.
+    pub(super) fn spend(self: &Arc<Self>, fingerprint: Digest, (made, words, clean): (&Made<'_>, &[Word], bool)) {
+        lock(&self.state).go_on(made, words, clean);
         for live in self.line() {
             let mut state = lock(&live.state);
             state.unclaim(key_of(fingerprint));
-            state.count(key_of(fingerprint), action);
+            state.count(key_of(fingerprint), made.action);
             state.under_way = state.under_way.saturating_add(1);
         }
     }
@@ -231,6 +237,7 @@ impl Live {
     pub(super) fn count(self: &Arc<Self>, fingerprint: Option<Digest>, action: &Arc<str>) {
         for live in self.line() {
             let mut state = lock(&live.state);
+            state.spoil();
             match fingerprint {
                 Some(fingerprint) => state.count(key_of(fingerprint), action),
                 None => {
@@ -260,6 +267,7 @@ impl State {
             learned: None,
             alarmed: false,
             denials: 0,
+            course: None,
             privilege: Duration::ZERO,
         }
     }
@@ -293,6 +301,7 @@ impl State {
                 actions: self.actions.clone(),
             },
             labels,
+            place: InCourse::default(),
             used: Used::default(),
         }
     }

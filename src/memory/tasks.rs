@@ -6,20 +6,31 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::baselines::InForce;
 use super::grants::{self, Loan, NotGranted, Turn};
 use super::lesson::Lesson;
 use super::live::{Live, Snapshot};
+use super::reservation::Vouching;
 use super::under_way::Over;
-use super::{Place, Vouching, lock};
+use super::{Place, lock};
 use crate::model::{
-    AgentName, Aimed, Call, Caller, Critical, Digest, Ending, Label, OpenedBy, Reading, Task, TaskId, Timestamp,
-    ValueFacts,
+    AgentName, Aimed, Call, Caller, Course, Critical, Digest, Ending, Label, Made, OpenedBy, Reading, Task, TaskId,
+    Timestamp, ValueFacts, Word,
 };
 
 /// The task is over, or not this agent's, or there never was one: the agent is not told which.
 #[derive(Debug, thiserror::Error)]
 #[error("the task is over, or not this agent's")]
 pub struct TaskOver;
+
+/// A task that has come to its end.
+#[derive(Debug)]
+pub struct Closed {
+    /// The task.
+    pub task: Arc<Task>,
+    /// What it shows of its agent's habits, if it is anything to learn from.
+    pub course: Option<Course>,
+}
 
 /// Every task that is not over.
 #[derive(Debug, Default)]
@@ -72,13 +83,13 @@ impl Tasks {
     }
 
     /// Ends a task and all that came out of it: no call is counted into them any more. Gives them, the task first.
-    pub fn close(&self, id: TaskId) -> Vec<Arc<Task>> {
+    pub fn close(&self, id: TaskId) -> Vec<Closed> {
         let closed = lock(&self.index).remove(id);
         // The deepest first: what a child leaves goes to its parent, and from there on.
         for live in closed.iter().rev() {
             grants::close(live);
         }
-        closed.iter().map(|live| live.task()).collect()
+        closed.iter().map(|live| Closed { task: live.task(), course: lock(&live.state).shown() }).collect()
     }
 
     /// A call of this task was denied.
@@ -86,6 +97,14 @@ impl Tasks {
         let live = lock(&self.index).by_id.get(&id).cloned();
         if let Some(live) = live {
             live.deny();
+        }
+    }
+
+    /// Nothing is to be learned from this task.
+    pub fn doubt(&self, id: TaskId) {
+        let live = lock(&self.index).by_id.get(&id).cloned();
+        if let Some(live) = live {
+            lock(&live.state).spoil();
         }
     }
 
@@ -136,7 +155,7 @@ impl Tasks {
         let fingerprint = fingerprint(call);
         let (snapshot, line) = live.claim(call, fingerprint, live.labels(&implicit))?;
         let named = live.names(&call.action.critical);
-        let claim = Claim { live, implicit, fingerprint, action: call.action.name.clone(), line, named, open: true };
+        let claim = Claim { live, implicit, fingerprint, line, named, open: true };
         Ok((claim, snapshot))
     }
 
@@ -232,7 +251,6 @@ pub struct Claim {
     live: Arc<Live>,
     implicit: Arc<Live>,
     fingerprint: Digest,
-    action: Arc<str>,
     line: Option<usize>,
     /// Whoever opened the task had named all that the call reads from.
     named: bool,
@@ -245,7 +263,9 @@ impl Claim {
         let elsewhere = |one: &Critical, value: &Aimed| {
             let listed =
                 vouching.directory.as_ref().is_some_and(|listed| value.keys.iter().all(|key| listed.contains(key)));
-            listed || vouching.agreements.has(call, one, value)
+            let habit =
+                |known: &Arc<InForce>| known.knows(one.name(call.caller.agent.as_str(), &call.action.name, value));
+            listed || vouching.agreements.has(call, one, value) || vouching.baseline.as_ref().is_some_and(habit)
         };
         self.live.weigh(&call.action.critical, &elsewhere)
     }
@@ -267,9 +287,9 @@ impl Claim {
     }
 
     /// The call is made.
-    pub fn spend(&mut self, place: Option<Place>, over: Over) -> Slot {
+    pub fn spend(&mut self, shows: (&Made<'_>, &[Word], bool), place: Option<Place>, over: Over) -> Slot {
         self.open = false;
-        self.live.spend(self.fingerprint, &self.action);
+        self.live.spend(self.fingerprint, shows);
         // It is in the list of what is cut with the task before this is looked at, so one of the two finds it.
         if lock(&self.live.state).over {
             over.cut();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,21 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// From where it calls, in words that are the same each time: what was proven, and which program at which address.
+    pub fn source(&self) -> String {
+        let mut source = self.id.clone();
+        for name in ["exe", "script", "unit"] {
+            if let Some(value) = self.attributes.get(name) {
+                source = format!("{source} {name}:{value}");
+            }
+        }
+        let address = self.attributes.get("address").and_then(|address| address.parse::<SocketAddr>().ok());
+        match address.map(|address| address.ip()).filter(|ip| !ip.is_loopback()) {
+            Some(ip) => format!("{source} from {ip}"),
+            None => source,
+        }
+    }
+
     /// The kind of its strongest proof.
     pub fn kind(&self) -> &'static str {
         self.proofs.iter().max().map_or("none", |proof| proof.name())

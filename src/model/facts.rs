@@ -29,6 +29,9 @@ pub struct Facts {
     pub values: ValueFacts,
     /// What came before in this task.
     pub chain: ChainFacts,
+    /// What it is beside what its agent usually does.
+    #[serde(default, skip_serializing_if = "BaselineFacts::is_absent")]
+    pub baseline: BaselineFacts,
     /// The limits that this call would exceed, by name.
     pub limits: BTreeMap<String, Exceeded>,
     /// What somebody has agreed to for this call.
@@ -72,6 +75,7 @@ impl Facts {
                 privilege_s: 0,
                 actions: BTreeSet::new(),
             },
+            baseline: BaselineFacts::default(),
             limits: BTreeMap::new(),
             approval: ApprovalFacts::default(),
             time: Time { hour: 10, weekday: 2 },
@@ -215,6 +219,51 @@ pub struct ChainFacts {
     pub privilege_s: i64,
     /// Actions permitted so far.
     pub actions: BTreeSet<Arc<str>>,
+}
+
+/// What a call is beside what its agent usually does. Nothing is new or unusual before enough is known.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, which policies name")]
+pub struct BaselineFacts {
+    /// Which of the agent's baselines is in force; 0 if none is.
+    pub version: i64,
+    /// It was learned from enough tasks.
+    pub ready: bool,
+    /// The agent does not do this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub novel_action: bool,
+    /// It does not do this behind what it did before in this task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub novel_step: bool,
+    /// It does not act on this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub novel_resource: bool,
+    /// It does not run as this workload.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub novel_source: bool,
+    /// A value in a sink of kind `destination` is no habit of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub novel_destination: bool,
+    /// The chance that a usual task gets as far as this call, in ten-thousandths, by detector: `hour`, `rate`, `size`, `step`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chances: BTreeMap<Cow<'static, str>, i64>,
+    /// Detectors whose chance is below what the budget of false alarms allows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unusual: BTreeSet<Cow<'static, str>>,
+    /// Detectors that have seen too little to say anything.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub insufficient: BTreeSet<Cow<'static, str>>,
+    /// Of the agent's last tasks, in how many of a hundred something was new or unusual.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub drift: i64,
+}
+
+impl BaselineFacts {
+    /// There is no baseline.
+    pub const fn is_absent(&self) -> bool {
+        self.version == 0
+    }
 }
 
 /// A limit that is reached.

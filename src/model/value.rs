@@ -21,6 +21,28 @@ impl Key {
     }
 }
 
+/// Shown as 32 hexadecimal digits.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut key = [0; 16];
+        let text = String::deserialize(deserializer)?;
+        hex::decode_to_slice(text, &mut key).map_err(serde::de::Error::custom)?;
+        Ok(Self(key))
+    }
+}
+
 /// What kind of thing a sink takes, and so what of it must be vouched for.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(rename_all = "lowercase")]
@@ -59,6 +81,19 @@ pub struct Critical {
     pub kind: SinkKind,
     /// What must be vouched for.
     pub values: Vec<Aimed>,
+}
+
+impl Critical {
+    /// The name of one of its values, in this sink of this agent's action and nowhere else.
+    pub fn name(&self, agent: &str, action: &str, value: &Aimed) -> Key {
+        let words = value.words.join(" ");
+        let mut text = Vec::with_capacity(64);
+        for part in [agent, action, &self.sink, &words] {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part.as_bytes());
+        }
+        Key::of(Digest::of(&text))
+    }
 }
 
 /// One value that must be vouched for.

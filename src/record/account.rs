@@ -9,7 +9,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::PastQuestion;
-use super::event::{Closed, CredentialPlan, Erased, Event, Loaded, Opened, Permitted, Record, Refused};
+use super::credential::CredentialPlan;
+use super::event::{Closed, Erased, Event, Loaded, Opened, Permitted, Record, Refused};
 use super::facts::FactsNote;
 use super::people::{Amended, Answer, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 use crate::judge::{No, Permit};

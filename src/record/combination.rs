@@ -60,7 +60,10 @@ impl Combination {
             | Event::Released(_)
             | Event::GlassBroken(_)
             | Event::Reviewed(_)
-            | Event::NotLoaded(_) => None,
+            | Event::NotLoaded(_)
+            | Event::Learned(_)
+            | Event::Ratified(_)
+            | Event::Reset(_) => None,
         }
     }
 

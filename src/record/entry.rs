@@ -56,6 +56,9 @@ pub fn encode(record: &Record, salt: &[u8; 32]) -> Result<Encoded, StoreError> {
         Event::GlassBroken(event) => leaf(record, event, private),
         Event::Reviewed(event) => leaf(record, event, private),
         Event::NotLoaded(event) => leaf(record, event, private),
+        Event::Learned(event) => leaf(record, event, private),
+        Event::Ratified(event) => leaf(record, event, private),
+        Event::Reset(event) => leaf(record, event, private),
     }?;
     if entry.len() > MAX_ENTRY {
         return Err(StoreError::TooLong { bytes: entry.len(), most: MAX_ENTRY });

@@ -1,12 +1,13 @@
 //! What a record says: one thing that happened, as a leaf of the tree.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::credential::{CredentialNote, CredentialPlan};
 use super::facts::FactsNote;
+use super::habits::{Learned, Ratified, Reset};
 use super::people::{Amended, Asked, GlassBroken, NotLoaded, Quarantined, Released, Resolved, Reviewed};
 use crate::model::{CallId, Digest, Ending, Revocation, TaskId, Timestamp, Would};
 
@@ -68,6 +69,12 @@ pub enum Event {
     Reviewed(Reviewed),
     /// What was to be loaded makes no sense, so what was loaded before goes on.
     NotLoaded(NotLoaded),
+    /// A task ended cleanly, and shows what its agent does.
+    Learned(Box<Learned>),
+    /// A baseline of an agent is in force.
+    Ratified(Ratified),
+    /// An agent has no baseline any more.
+    Reset(Reset),
 }
 
 impl Event {
@@ -92,6 +99,9 @@ impl Event {
             Self::GlassBroken(_) => "glass_broken",
             Self::Reviewed(_) => "reviewed",
             Self::NotLoaded(_) => "not_loaded",
+            Self::Learned(_) => "learned",
+            Self::Ratified(_) => "ratified",
+            Self::Reset(_) => "reset",
         }
     }
 
@@ -111,8 +121,10 @@ impl Event {
             | Self::Released(_)
             | Self::GlassBroken(_)
             | Self::Reviewed(_)
-            | Self::NotLoaded(_) => true,
-            Self::Refused(_) | Self::Ended(_) | Self::Settled(_) | Self::Repeated(_) => false,
+            | Self::NotLoaded(_)
+            | Self::Ratified(_)
+            | Self::Reset(_) => true,
+            Self::Refused(_) | Self::Ended(_) | Self::Settled(_) | Self::Repeated(_) | Self::Learned(_) => false,
         }
     }
 }
@@ -171,32 +183,6 @@ pub struct Permitted {
     pub policies: Digest,
     /// What will be minted.
     pub credential: CredentialPlan,
-}
-
-/// What will be minted, written down before it is.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct CredentialPlan {
-    /// The issuer's name.
-    pub issuer: String,
-    /// The issuer's kind.
-    pub kind: String,
-    /// By what name it can be ended.
-    pub handle: HandleNote,
-    /// When it ends by itself at the latest; absent for a standing secret, and where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-}
-
-/// What is known of a credential's name before it is minted.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HandleNote {
-    /// There will be nothing to end.
-    Nothing,
-    /// This will be its name.
-    Named(String),
-    /// The issuer will say; a `Minted` record will hold it, sealed.
-    Sealed,
 }
 
 /// A credential's name, learned from its issuer and sealed under the store's key.
@@ -274,48 +260,6 @@ pub struct AnswerNote {
     pub status: u16,
     /// Bytes of the body.
     pub bytes: u64,
-}
-
-/// How a credential ended.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct CredentialNote {
-    /// What is known of its end.
-    pub revocation: Revocation,
-    /// When it was minted; absent if it never was, as far as is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub minted_at: Option<Timestamp>,
-    /// When its end was confirmed, or it was given up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
-    /// When it ends by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-}
-
-impl CredentialNote {
-    /// How long it was good for anything, as far as that is known: until its end was confirmed, or it ended by itself.
-    pub fn privilege(&self) -> Option<Duration> {
-        let until = match self.revocation {
-            Revocation::Confirmed | Revocation::Expired => self.ended_at,
-            Revocation::Unsupported | Revocation::Failed | Revocation::Unknown => self.expires_at,
-            Revocation::NotNeeded => None,
-        }?;
-        self.minted_at.map(|minted| until.since(minted))
-    }
-
-    /// How long it was alive, as far as is known at `now`: until its end was confirmed, or else until it ends by itself.
-    pub fn alive(&self, now: Timestamp) -> Duration {
-        let Some(minted) = self.minted_at else { return Duration::ZERO };
-        let end = match self.revocation {
-            Revocation::Confirmed => self.ended_at.or(self.expires_at),
-            Revocation::NotNeeded
-            | Revocation::Expired
-            | Revocation::Unsupported
-            | Revocation::Failed
-            | Revocation::Unknown => self.expires_at.or(self.ended_at),
-        };
-        end.unwrap_or(now).since(minted)
-    }
 }
 
 /// What became of a credential whose end was open when its call ended.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{AnswerNote, CredentialNote, CredentialPlan, Ended, Event, Record, SentNote};
+use super::credential::{CredentialNote, CredentialPlan};
+use super::event::{AnswerNote, Ended, Event, Record, SentNote};
 use super::{Lineage, OpenCall, Unavailable, account};
 use crate::judge::Permit;
 use crate::memory::{Privilege, Slot};

@@ -1,4 +1,4 @@
-//! What people said and decided, which is little among much: found without looking through the rest.
+//! What people said and decided and what tasks have shown, which is little among much: found without looking through the rest.
 
 use std::collections::BTreeSet;
 
@@ -26,20 +26,19 @@ pub struct PastQuestion {
 }
 
 impl Reader {
-    /// The records of these kinds that people made, the latest first, for as long as `wanted` says so.
+    /// The records of these kinds that are filed by kind, the latest first, for as long as `wanted` says so.
     pub fn said(&self, kinds: &[&str], mut wanted: impl FnMut(&Stored) -> bool) -> Result<Vec<Stored>, StoreError> {
         let is_there = "SELECT 1 FROM sqlite_schema WHERE name = 'said'";
         // A file of an earlier format has none of them.
         if self.db.query_row(is_there, [], |_| Ok(())).optional()?.is_none() {
             return Ok(Vec::new());
         }
-        let mut statement = self.db.prepare_cached("SELECT seq, kind FROM said ORDER BY seq DESC")?;
-        let mut rows = statement.query([])?;
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT seq FROM said WHERE kind IN (SELECT value FROM json_each(?)) ORDER BY seq DESC")?;
+        let mut rows = statement.query([serde_json::to_string(kinds)?])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            if !kinds.contains(&row.get_ref(1)?.as_str().unwrap_or_default()) {
-                continue;
-            }
             let seq = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
             let Some(record) = self.record(seq)? else { continue };
             if !wanted(&record) {

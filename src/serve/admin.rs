@@ -2,6 +2,7 @@
 
 pub(super) mod agents;
 pub(super) mod approvals;
+pub(super) mod baselines;
 pub(super) mod reviewer;
 pub(super) mod tasks;
 pub(super) mod tree;
@@ -78,6 +79,10 @@ impl Admin {
             .route("/v1/agents", get(agents::list))
             .route("/v1/agents/{agent}/quarantine", post(agents::quarantine))
             .route("/v1/agents/{agent}/release", post(agents::release))
+            .route("/v1/baselines", get(baselines::list))
+            .route("/v1/baselines/{agent}", get(baselines::show))
+            .route("/v1/baselines/{agent}/ratify", post(baselines::ratify))
+            .route("/v1/baselines/{agent}/reset", post(baselines::reset))
             .route("/v1/credentials", get(agents::credentials))
             .route("/v1/credentials/{id}/revoke", post(agents::revoke))
             .route("/v1/tasks", get(tasks::list))

@@ -49,7 +49,7 @@ fn call(task: &Arc<Task>, millis: i64) -> Call {
 /// Makes a call if nothing is reached, and otherwise gives back what it took.
 fn admit(memory: &Bounded, call: &Call) -> Result<Slot, Box<Facts>> {
     let (facts, reservation) = memory.reserve(call).unwrap();
-    if facts.limits.is_empty() { Ok(reservation.spend(call, facts)) } else { Err(Box::new(facts)) }
+    if facts.limits.is_empty() { Ok(reservation.spend(call, facts, true)) } else { Err(Box::new(facts)) }
 }
 
 /// A thousand calls from eight threads at once; how many of them `make` made, and whatever they keep is kept until all
@@ -111,7 +111,7 @@ fn of_a_thousand_calls_at_once_a_grant_of_ten_declares_ten() {
         let made = made_at_once(|_| {
             let call = call(&task, 0);
             let (facts, reservation) = memory.reserve(&call).unwrap();
-            facts.task.declared.then(|| reservation.spend(&call, facts))
+            facts.task.declared.then(|| reservation.spend(&call, facts, true))
         });
         assert_eq!(made, 10, "round {round}");
     }
@@ -135,7 +135,7 @@ fn whatever_is_dropped_at_once_is_all_given_back() {
             let (facts, reservation) = memory.reserve(&call).unwrap();
             assert!(facts.limits.is_empty() && facts.task.declared, "round {round}, call {number}: {facts:?}");
             assert_eq!((facts.chain.calls, facts.chain.repeats), (number, number), "round {round}");
-            drop(reservation.spend(&call, facts));
+            drop(reservation.spend(&call, facts, true));
         }
         let over = admit(&memory, &call(&task, 10)).unwrap_err();
         assert_eq!(

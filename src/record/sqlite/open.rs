@@ -91,7 +91,10 @@ impl Life {
             | Event::Released(_)
             | Event::GlassBroken(_)
             | Event::Reviewed(_)
-            | Event::NotLoaded(_) => Self::Nothing,
+            | Event::NotLoaded(_)
+            | Event::Learned(_)
+            | Event::Ratified(_)
+            | Event::Reset(_) => Self::Nothing,
         }
     }
 

@@ -341,7 +341,9 @@ const fn places(event: &Event) -> usize {
         | Event::Released(_)
         | Event::GlassBroken(_)
         | Event::Reviewed(_)
-        | Event::NotLoaded(_) => 1,
-        Event::Minted(_) | Event::Ended(_) | Event::Settled(_) | Event::Repeated(_) => 0,
+        | Event::NotLoaded(_)
+        | Event::Ratified(_)
+        | Event::Reset(_) => 1,
+        Event::Minted(_) | Event::Ended(_) | Event::Settled(_) | Event::Repeated(_) | Event::Learned(_) => 0,
     }
 }

@@ -10,9 +10,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::super::StoreError;
 use super::Sync;
 
-/// The format written here. 1 had no `repeated` and no `erased` records, 2 did not say where verdicts lie; both are taken
-/// on as they are.
-pub const FORMAT: u32 = 3;
+/// The format written here. 1 had no `repeated` and no `erased` records, 2 did not say where verdicts lie, 3 had no habits;
+/// all are taken on as they are.
+pub const FORMAT: u32 = 4;
 
 /// The format one must know at least to write a file of ours. A later program says in `needs` whether this one may go on
 /// with what it made; a file that needs more is refused, and left as it is.
@@ -66,13 +66,26 @@ const EDGE: &str = "
     CREATE TABLE IF NOT EXISTS edge (level INTEGER PRIMARY KEY, idx INTEGER NOT NULL, hashes BLOB NOT NULL) STRICT;
 ";
 
-/// What people said and decided, by kind: formats before 3 had none of it, so the table is whole from its first row.
+/// What people said and decided, and what tasks have shown, by kind: formats before 3 had none of the former and formats
+/// before 4 none of the latter, so the table is whole from its first row.
 const OF_PEOPLE: &str = "
     CREATE TABLE IF NOT EXISTS said (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL) STRICT;
+    CREATE INDEX IF NOT EXISTS said_by_kind ON said (kind, seq);
 ";
 
 /// The kinds of records that are in `said`.
-pub const SAID: [&str; 7] = ["asked", "resolved", "amended", "quarantined", "released", "glass_broken", "reviewed"];
+pub const SAID: [&str; 10] = [
+    "asked",
+    "resolved",
+    "amended",
+    "quarantined",
+    "released",
+    "glass_broken",
+    "reviewed",
+    "learned",
+    "ratified",
+    "reset",
+];
 
 /// Where verdicts lie (`filing`): which blocks of records hold a combination of agent, action and decision, in a task or
 /// in any. What is in no run of covered blocks must be looked through.

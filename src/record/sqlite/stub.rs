@@ -45,7 +45,10 @@ pub fn stub(record: Record, cause: &StoreError) -> Record {
         | Event::Released(_)
         | Event::GlassBroken(_)
         | Event::Reviewed(_)
-        | Event::NotLoaded(_)) => (whole, BTreeMap::new()),
+        | Event::NotLoaded(_)
+        | Event::Learned(_)
+        | Event::Ratified(_)
+        | Event::Reset(_)) => (whole, BTreeMap::new()),
     };
     Record { at, call, task, event, private }
 }
@@ -86,7 +89,10 @@ fn shorter(event: Event) -> Event {
         | Event::Released(_)
         | Event::GlassBroken(_)
         | Event::Reviewed(_)
-        | Event::NotLoaded(_)) => whole,
+        | Event::NotLoaded(_)
+        | Event::Learned(_)
+        | Event::Ratified(_)
+        | Event::Reset(_)) => whole,
     }
 }
 

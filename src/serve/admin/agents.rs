@@ -108,7 +108,7 @@ pub(in crate::serve) async fn release(
 }
 
 /// A name that is no agent's is a slip of whoever typed it, and would stop nobody.
-fn known(sources: &Sources, name: &str) -> Result<AgentName, Denied> {
+pub(super) fn known(sources: &Sources, name: &str) -> Result<AgentName, Denied> {
     let rulebook = sources.rulebook.now();
     let is = |agent: &&AgentName| agent.as_str() == name;
     let configured = rulebook.identify.agents().find(is).cloned();

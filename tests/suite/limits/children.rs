@@ -27,7 +27,7 @@ fn child(memory: &Memory, parent: &Arc<Task>, number: u8, grants: Vec<Grant>) ->
 fn declared(memory: &super::Bounded, task: &Arc<Task>) -> Option<Slot> {
     let call = call(task, 0);
     let (facts, reservation) = memory.reserve(&call).ok()?;
-    facts.task.declared.then(|| reservation.spend(&call, facts))
+    facts.task.declared.then(|| reservation.spend(&call, facts, true))
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn ending_a_task_ends_all_that_came_out_of_it() {
     let two = child(&memory, &one, 3, Vec::new()).unwrap();
     let beside = opened(&memory, 4, |_| {});
     let slot = admit(&memory, &call(&two, 0)).unwrap();
-    let ended: Vec<TaskId> = memory.close(parent.id).iter().map(|task| task.id).collect();
+    let ended: Vec<TaskId> = memory.close(parent.id).iter().map(|closed| closed.task.id).collect();
     assert_eq!(ended, [parent.id, one.id, two.id]);
     assert_eq!(*slot.over().borrow(), Some(Ending::Revoked));
     assert!(memory.reserve(&call(&two, 0)).is_err() && memory.find(two.id, nouns::at(0)).is_none());
@@ -180,7 +180,7 @@ proptest! {
                     let call = call(&tree[index].task, 0);
                     let Ok((facts, reservation)) = memory.reserve(&call) else { continue };
                     if facts.task.declared && keep {
-                        slots.push(reservation.spend(&call, facts));
+                        slots.push(reservation.spend(&call, facts, true));
                         tree[index].done.push(call);
                     }
                 }

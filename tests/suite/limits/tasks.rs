@@ -72,7 +72,7 @@ fn beyond_ten_thousand_different_calls_every_new_one_counts_as_a_repeat() {
     for each in 0..10_000 {
         let call = number(each);
         let (facts, reservation) = memory.reserve(&call).unwrap();
-        drop(reservation.spend(&call, facts));
+        drop(reservation.spend(&call, facts, true));
     }
     assert_eq!(memory.reserve(&number(0)).unwrap().0.chain.repeats, 1);
     assert_eq!(memory.reserve(&number(10_000)).unwrap().0.chain.repeats, 10_000);
@@ -96,7 +96,7 @@ fn a_grant_counts_what_is_made_and_nothing_else() {
     for _ in 0..2 {
         let (declared, (call, facts, reservation)) = declared("octo/hello");
         assert!(declared, "what was not made came back");
-        drop(reservation.spend(&call, facts));
+        drop(reservation.spend(&call, facts, true));
     }
     assert!(!declared("octo/hello").0, "what was made is used, though the call is over");
     assert!(declared("octo/other").0 && !declared("octo/third").0);
@@ -107,7 +107,7 @@ fn a_grant_counts_what_is_made_and_nothing_else() {
             let call = call(&task, 0);
             let (facts, reservation) = memory.reserve(&call).unwrap();
             let declared = facts.task.declared;
-            drop(reservation.spend(&call, facts));
+            drop(reservation.spend(&call, facts, true));
             declared
         })
         .collect();
@@ -128,10 +128,10 @@ fn a_task_is_over_when_it_is_closed_or_expired() {
 
     let (slot, held) = (admit(&memory, &call(&closed, 0)).unwrap(), memory.reserve(&call(&closed, 0)).unwrap());
     assert_eq!(*slot.over().borrow(), None);
-    assert_eq!(memory.close(closed.id)[0].id, closed.id);
+    assert_eq!(memory.close(closed.id)[0].task.id, closed.id);
     assert_eq!(*slot.over().borrow(), Some(Ending::Revoked), "a call under way is told");
     assert_eq!(
-        *held.1.spend(&call(&closed, 0), held.0).over().borrow(),
+        *held.1.spend(&call(&closed, 0), held.0, true).over().borrow(),
         Some(Ending::Revoked),
         "and one that was judged just before"
     );
@@ -191,7 +191,7 @@ fn explicit_and_implicit_tasks_count_apart() {
             let (facts, reservation) = memory.reserve(&call).unwrap();
             assert_eq!((facts.chain.calls, facts.limits.len()), (calls, 0));
             assert_eq!((facts.task.present, facts.task.declared), (task.id == explicit.id, task.id == explicit.id));
-            drop(reservation.spend(&call, facts));
+            drop(reservation.spend(&call, facts, true));
         }
         let over = memory.reserve(&call(task, 0)).unwrap().0;
         assert_eq!(over.limits.keys().collect::<Vec<_>>(), ["triage.chain.max_calls"]);

@@ -153,7 +153,7 @@ proptest! {
             // Neither more than fit, nor fewer.
             prop_assert_eq!(facts.limits.is_empty(), (made.len() as u64) < requests, "at {} after {:?}", now, made);
             if permitted && facts.limits.is_empty() {
-                drop(reservation.spend(&call, facts));
+                drop(reservation.spend(&call, facts, true));
                 made.push_back(now);
             }
         }

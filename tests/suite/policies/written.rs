@@ -8,8 +8,8 @@ use cedar_policy::Policy;
 use countersign::judge::vocabulary::{FACTS, Kind};
 use countersign::judge::{ActionShape, AgentShape};
 use countersign::model::{
-    AgentFacts, ApprovalFacts, Argument, Call, ChainFacts, Digest, Effect, Exceeded, Facts, IntentFacts, IntentSource,
-    Label, Mode, OpenedBy, TaskFacts, Time, ValueFacts, WorkloadFacts,
+    AgentFacts, ApprovalFacts, Argument, BaselineFacts, Call, ChainFacts, Digest, Effect, Exceeded, Facts, IntentFacts,
+    IntentSource, Label, Mode, OpenedBy, TaskFacts, Time, ValueFacts, WorkloadFacts,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -191,6 +191,7 @@ fn about(kind: Kind, group: &str, name: &str) -> Vec<String> {
             format!("[\"header\", \"ana\"].contains({fact})"),
         ],
         Kind::MaybeText => vec![format!("{owner} has {name}"), format!("{owner} has {name} && {fact} == \"ana\"")],
+        Kind::MaybeLong => vec![format!("{owner} has {name}"), format!("{owner} has {name} && {fact} <= 2")],
         Kind::Set => vec![
             format!("{fact}.contains(\"private\")"),
             format!("{fact}.containsAny([\"chat/post\", \"untrusted\"])"),
@@ -269,6 +270,7 @@ impl Asked {
             "labels" => mine.labels = theirs.labels,
             "values" => mine.values = theirs.values,
             "chain" => mine.chain = theirs.chain,
+            "baseline" => mine.baseline = theirs.baseline,
             "limits" => mine.limits = theirs.limits,
             "agent" => mine.agent = theirs.agent,
             "approval" => mine.approval = theirs.approval,
@@ -303,9 +305,9 @@ fn facts() -> impl Strategy<Value = Facts> {
         Just(Digest([7; 32])),
         0..6,
     );
-    let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 11);
-    let sets = prop::collection::vec(subsequence(SETS.to_vec(), 0..=4), 7);
-    (words, numbers, sets, prop::collection::vec(any::<bool>(), 10), args(), rules).prop_map(
+    let numbers = prop::collection::vec(prop_oneof![3 => 0_i64..4, 1 => Just(40)], 13);
+    let sets = prop::collection::vec(subsequence(SETS.to_vec(), 0..=4), 9);
+    (words, numbers, sets, prop::collection::vec(any::<bool>(), 15), args(), rules).prop_map(
         |(words, numbers, sets, truths, args, rules)| Facts {
             intent: IntentFacts {
                 declared: truths[0],
@@ -344,6 +346,7 @@ fn facts() -> impl Strategy<Value = Facts> {
                 privilege_s: numbers[9],
                 actions: names(&sets[1]),
             },
+            baseline: habits(&truths[10..], &numbers[11..], &sets[7..]),
             limits: sets[2]
                 .iter()
                 .map(|name| ((*name).to_owned(), Exceeded { limit: 1, retry_after_ms: None }))
@@ -354,6 +357,22 @@ fn facts() -> impl Strategy<Value = Facts> {
             args,
         },
     )
+}
+
+fn habits(truths: &[bool], numbers: &[i64], sets: &[Vec<&'static str>]) -> BaselineFacts {
+    BaselineFacts {
+        version: numbers[0],
+        ready: truths[0],
+        novel_action: truths[1],
+        novel_step: truths[2],
+        novel_resource: truths[3],
+        novel_source: truths[4],
+        novel_destination: truths[0] && truths[1],
+        chances: sets[0].iter().map(|name| ((*name).into(), numbers[1])).collect(),
+        unusual: sets[0].iter().map(|name| (*name).into()).collect(),
+        insufficient: sets[1].iter().map(|name| (*name).into()).collect(),
+        drift: numbers[1],
+    }
 }
 
 fn names(set: &[&str]) -> BTreeSet<Arc<str>> {

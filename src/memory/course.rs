@@ -1,0 +1,137 @@
+//! What a live task shows of its agent's habits, as it goes.
+
+use std::sync::Arc;
+
+use super::agreements::Agreements;
+use super::live::State;
+use crate::model::{
+    Aimed, Call, Course, Critical, Effect, Facts, Label, Made, OpenedBy, SinkKind, Timestamp, Used, Word,
+};
+
+/// Milliseconds of a minute.
+const MINUTE: i64 = 60_000;
+
+/// The course of a task so far.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    course: Course,
+    /// The last action that was permitted.
+    last: Option<Arc<str>>,
+    minute: i64,
+    in_a_minute: u32,
+    /// Something was let in it that nobody should learn from, or is not known any more.
+    spoiled: bool,
+}
+
+/// Where a call stands in the course of its task.
+#[derive(Clone, Debug, Default)]
+pub struct InCourse {
+    behind: Arc<str>,
+    in_a_minute: u32,
+}
+
+impl Running {
+    /// A call is claimed: it counts in its minute, whatever becomes of it.
+    fn claim(&mut self, at: Timestamp) -> InCourse {
+        let minute = at.millis().div_euclid(MINUTE);
+        if minute != self.minute {
+            (self.minute, self.in_a_minute) = (minute, 0);
+        }
+        self.in_a_minute = self.in_a_minute.saturating_add(1);
+        InCourse { behind: self.last.clone().unwrap_or_default(), in_a_minute: self.in_a_minute }
+    }
+}
+
+impl State {
+    /// A call is claimed for the task.
+    pub(super) fn stand(&mut self, at: Timestamp) -> InCourse {
+        self.course.get_or_insert_default().claim(at)
+    }
+
+    /// A call was permitted and recorded.
+    pub(super) fn go_on(&mut self, made: &Made<'_>, words: &[Word], clean: bool) {
+        let running = self.course.get_or_insert_default();
+        running.last = Some(made.action.clone());
+        running.spoiled |= !clean;
+        match self.task.opened_by {
+            // What no framework opened teaches nothing, so it need not be kept.
+            OpenedBy::Framework => running.course.add(made, words),
+            OpenedBy::Agent | OpenedBy::Nobody => {}
+        }
+    }
+
+    /// What was done in it is not all known any more.
+    pub(super) fn spoil(&mut self) {
+        self.course.get_or_insert_default().spoiled = true;
+    }
+
+    /// The task has come to its end: what it shows, if it is anything to learn from. A task is if a framework opened it, if
+    /// nothing was denied or alarmed in it, and if nothing was let in it on no more than a stranger's word.
+    pub(super) fn shown(&mut self) -> Option<Course> {
+        let running = self.course.take()?;
+        let by_framework = self.task.opened_by == OpenedBy::Framework;
+        let clean = !running.spoiled && !self.alarmed && self.denials == 0 && !running.course.is_empty();
+        (by_framework && clean).then_some(running.course)
+    }
+}
+
+/// A call, as far as habits go.
+pub(super) fn made<'a>(call: &'a Call, (source, place): (&'a str, &'a InCourse), values: &'a [Used]) -> Made<'a> {
+    Made {
+        behind: &place.behind,
+        tool: &call.action.tool,
+        action: &call.action.name,
+        resource: &call.action.resource,
+        source,
+        at: call.received_at,
+        in_a_minute: place.in_a_minute,
+        bytes: call.content.length(),
+        values,
+    }
+}
+
+/// Every value of a call that may be a habit, or become one.
+pub(super) fn used(call: &Call) -> Vec<Used> {
+    let name = |one: &Critical, value| one.name(call.caller.agent.as_str(), &call.action.name, value);
+    let each = aimed(call).map(|(one, value)| Used {
+        place: format!("{} {}", call.action.name, one.sink).into(),
+        key: name(one, value),
+        is_destination: one.kind == SinkKind::Destination,
+    });
+    each.collect()
+}
+
+fn aimed(call: &Call) -> impl Iterator<Item = (&Critical, &Aimed)> {
+    let habitual = |one: &&Critical| match one.kind {
+        SinkKind::Destination | SinkKind::Object | SinkKind::Text => true,
+        SinkKind::Words | SinkKind::Source => false,
+    };
+    call.action.critical.iter().filter(habitual).flat_map(|one| one.values.iter().map(move |value| (one, value)))
+}
+
+/// Whether a task in which this call was let may teach anything. After a stranger's words every value must have stood on
+/// somebody's word; and what was let only because nothing was enforced, or because the glass was broken, is no habit.
+pub(super) fn is_clean(facts: &Facts, as_usual: bool) -> bool {
+    let on_a_strangers_word =
+        facts.labels.contains(&Label::Untrusted) && !facts.values.unattested.is_empty() && facts.approval.is_absent();
+    as_usual && !facts.agent.break_glass && !on_a_strangers_word
+}
+
+/// On whose word a call had each of its values, in the order of [`used`].
+pub(super) fn words(call: &Call, facts: &Facts, agreements: &Agreements) -> Vec<Word> {
+    let each = aimed(call).map(|(one, value)| word(call, facts, &one.sink, agreements.has(call, one, value)));
+    each.collect()
+}
+
+/// On whose word a call had a value in one sink. What costs money, removes or runs something never becomes a habit by being
+/// repeated: only what a person has agreed to does.
+fn word(call: &Call, facts: &Facts, sink: &str, agreed_before: bool) -> Word {
+    if agreed_before || !facts.approval.is_absent() {
+        return Word::Agreed;
+    }
+    let attested = !facts.values.unattested.contains_key(sink);
+    match call.action.effect {
+        Effect::Read | Effect::Write | Effect::Send if attested => Word::Attested,
+        Effect::Read | Effect::Write | Effect::Send | Effect::Delete | Effect::Spend | Effect::Execute => Word::Nobody,
+    }
+}
