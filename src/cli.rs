@@ -2,6 +2,7 @@
 
 mod agents;
 mod approvals;
+mod baseline;
 mod check;
 mod demo;
 mod doctor;
@@ -51,6 +52,8 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     /// Test policies, judge recorded calls again, ask why, and draft.
     Policy(policy::PolicyArguments),
+    /// See what agents usually do, and put that in force.
+    Baseline(baseline::BaselineArguments),
     /// See which tasks there are and what they may still do, and end them.
     Task(task::TaskArguments),
     /// See which agents there are, stop them, let them go on.
@@ -141,6 +144,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Completions(completions) => reference::completions(&completions),
         Command::Man(man) => reference::man(&man),
         Command::Policy(arguments) => policy::run(&arguments, &config, output, &mut std::io::stdout().lock()),
+        Command::Baseline(baseline) => baseline::run(&baseline, &config, output),
         Command::Task(agents) => task::run(&agents, &config, output),
         Command::Agents(agents) => agents::run(&agents, &config, output),
         Command::Approvals(approvals) => approvals::run(&approvals, &config, output),

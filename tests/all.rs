@@ -72,6 +72,7 @@ mod store {
 mod suite {
     mod approvals;
     mod architecture;
+    mod baselines;
     mod begin;
     pub mod common;
     mod configuration;

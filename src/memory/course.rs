@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::agreements::Agreements;
 use super::live::State;
 use crate::model::{
-    Aimed, Call, Course, Critical, Effect, Facts, Label, Made, OpenedBy, SinkKind, Timestamp, Used, Word,
+    Aimed, Call, Course, Critical, Effect, Facts, Key, Label, Made, OpenedBy, SinkKind, Timestamp, Used, Word,
 };
 
 /// Milliseconds of a minute.
@@ -92,13 +92,33 @@ pub(super) fn made<'a>(call: &'a Call, (source, place): (&'a str, &'a InCourse),
 
 /// Every value of a call that may be a habit, or become one.
 pub(super) fn used(call: &Call) -> Vec<Used> {
-    let name = |one: &Critical, value| one.name(call.caller.agent.as_str(), &call.action.name, value);
     let each = aimed(call).map(|(one, value)| Used {
-        place: format!("{} {}", call.action.name, one.sink).into(),
-        key: name(one, value),
+        place: match shared(call, one) {
+            Some(of) => format!("{} {of}", call.action.tool).into(),
+            None => format!("{} {}", call.action.name, one.sink).into(),
+        },
+        key: habit(call, one, value),
         is_destination: one.kind == SinkKind::Destination,
     });
     each.collect()
+}
+
+/// The name by which a value of a call is a habit: in this sink, or in all of its tool's that name the same.
+pub(super) fn habit(call: &Call, one: &Critical, value: &Aimed) -> Key {
+    let agent = call.caller.agent.as_str();
+    match shared(call, one) {
+        Some(of) => value.name(&[agent, &call.action.tool, of]),
+        None => one.name(agent, &call.action.name, value),
+    }
+}
+
+/// What a sink's values name, where other sinks may know them, too. That somebody is written to every day says nothing of
+/// whether they may be paid or removed.
+fn shared<'a>(call: &Call, one: &'a Critical) -> Option<&'a Arc<str>> {
+    match call.action.effect {
+        Effect::Read | Effect::Write | Effect::Send => one.of.as_ref(),
+        Effect::Delete | Effect::Spend | Effect::Execute => None,
+    }
 }
 
 fn aimed(call: &Call) -> impl Iterator<Item = (&Critical, &Aimed)> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::baselines::InForce;
+use super::course;
 use super::grants::{self, Loan, NotGranted, Turn};
 use super::lesson::Lesson;
 use super::live::{Live, Snapshot};
@@ -263,8 +264,7 @@ impl Claim {
         let elsewhere = |one: &Critical, value: &Aimed| {
             let listed =
                 vouching.directory.as_ref().is_some_and(|listed| value.keys.iter().all(|key| listed.contains(key)));
-            let habit =
-                |known: &Arc<InForce>| known.knows(one.name(call.caller.agent.as_str(), &call.action.name, value));
+            let habit = |known: &Arc<InForce>| known.knows(course::habit(call, one, value));
             listed || vouching.agreements.has(call, one, value) || vouching.baseline.as_ref().is_some_and(habit)
         };
         self.live.weigh(&call.action.critical, &elsewhere)

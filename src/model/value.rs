@@ -79,6 +79,8 @@ pub struct Critical {
     pub sink: Arc<str>,
     /// What it takes.
     pub kind: SinkKind,
+    /// What its values name, if the catalog says: `member`. Sinks of one tool whose values name the same share habits.
+    pub of: Option<Arc<str>>,
     /// What must be vouched for.
     pub values: Vec<Aimed>,
 }
@@ -86,13 +88,7 @@ pub struct Critical {
 impl Critical {
     /// The name of one of its values, in this sink of this agent's action and nowhere else.
     pub fn name(&self, agent: &str, action: &str, value: &Aimed) -> Key {
-        let words = value.words.join(" ");
-        let mut text = Vec::with_capacity(64);
-        for part in [agent, action, &self.sink, &words] {
-            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            text.extend_from_slice(part.as_bytes());
-        }
-        Key::of(Digest::of(&text))
+        value.name(&[agent, action, &self.sink])
     }
 }
 
@@ -115,6 +111,17 @@ impl fmt::Debug for Aimed {
 }
 
 impl Aimed {
+    /// Its name under these parts, and under no others.
+    pub fn name(&self, parts: &[&str]) -> Key {
+        let words = self.words.join(" ");
+        let mut text = Vec::with_capacity(128);
+        for part in parts.iter().copied().chain([&*words]) {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part.as_bytes());
+        }
+        Key::of(Digest::of(&text))
+    }
+
     /// Nothing if there is nothing in it.
     pub fn new(text: &str) -> Option<Self> {
         let words: Vec<String> = words(text).collect();

@@ -20,6 +20,7 @@ const LONGEST: usize = 256 * 1024;
 pub struct SinkFile {
     at: String,
     kind: SinkKind,
+    of: Option<String>,
 }
 
 /// Where a value goes that matters.
@@ -28,6 +29,7 @@ pub struct Sink {
     name: Arc<str>,
     place: Place,
     kind: SinkKind,
+    of: Option<Arc<str>>,
 }
 
 impl Sink {
@@ -35,7 +37,7 @@ impl Sink {
     pub fn new(file: SinkFile, readable: &Readable<'_>) -> Result<Self, String> {
         let place = Place::parse(&file.at)?;
         place.check(readable)?;
-        Ok(Self { name: file.at.into(), place, kind: file.kind })
+        Ok(Self { name: file.at.into(), place, kind: file.kind, of: file.of.map(Into::into) })
     }
 
     /// Whether it is in the body.
@@ -68,7 +70,7 @@ impl Sink {
                 texts.iter().filter_map(|text| Aimed::new(text)).collect()
             }
         };
-        let critical = Critical { sink: self.name.clone(), kind: self.kind, values: aimed };
+        let critical = Critical { sink: self.name.clone(), kind: self.kind, of: self.of.clone(), values: aimed };
         Ok((!critical.values.is_empty()).then_some(critical))
     }
 }

@@ -12,7 +12,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::cli::Failure;
 
 /// The starter policies. Those of odd hours want a look first: they ask at night.
-const POLICIES: [(&str, &str); 20] = [
+const POLICIES: [(&str, &str); 24] = [
     ("allow.cedar", include_str!("../../../policies/allow.cedar")),
     ("allow.cases.toml", include_str!("../../../policies/allow.cases.toml")),
     ("callers.cedar", include_str!("../../../policies/callers.cedar")),
@@ -21,6 +21,10 @@ const POLICIES: [(&str, &str); 20] = [
     ("change.balanced.cases.toml", include_str!("../../../policies/change.balanced.cases.toml")),
     ("change.strict.cedar", include_str!("../../../policies/change.strict.cedar")),
     ("change.strict.cases.toml", include_str!("../../../policies/change.strict.cases.toml")),
+    ("habits.balanced.cedar", include_str!("../../../policies/habits.balanced.cedar")),
+    ("habits.balanced.cases.toml", include_str!("../../../policies/habits.balanced.cases.toml")),
+    ("habits.strict.cedar", include_str!("../../../policies/habits.strict.cedar")),
+    ("habits.strict.cases.toml", include_str!("../../../policies/habits.strict.cases.toml")),
     ("intent.cedar", include_str!("../../../policies/intent.cedar")),
     ("intent.cases.toml", include_str!("../../../policies/intent.cases.toml")),
     ("tasks.cedar", include_str!("../../../policies/tasks.cedar")),

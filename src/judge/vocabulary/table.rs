@@ -129,7 +129,7 @@ pub const FACTS: [Fact; 49] = [
         "attested",
         Kind::Set,
         "Those of them of whose values somebody stands behind each: whoever opened the task, a trusted field of an answer, \
-         a directory, or somebody who has agreed to it before.",
+         a directory, a habit, or somebody who has agreed to it before.",
         |f| Some(set(f.values.attested().map(|sink| &**sink))),
     ),
     fact(
