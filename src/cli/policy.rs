@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use self::since::Since;
+use super::progress::Progress;
 use super::{Exit, Failure, Output};
 use crate::app::Material;
 use crate::config::Config;
@@ -120,6 +121,11 @@ impl Bench<'_> {
     /// What lies on disk.
     fn material(&self) -> Result<Material, Failure> {
         Ok(Material::of_files(&self.config, &self.text)?)
+    }
+
+    /// Reads through all verdicts, and tells how far it is.
+    fn progress(&self) -> Progress {
+        Progress::of("reading the lineage", self.output)
     }
 
     fn reader(&self) -> Result<Reader, Failure> {
