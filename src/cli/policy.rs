@@ -1,6 +1,7 @@
 //! `countersign policy`: for whoever writes the rules.
 
 mod again;
+mod catalog;
 mod change;
 mod explain;
 mod since;
@@ -65,10 +66,16 @@ enum PolicyCommand {
         #[arg(long)]
         current: bool,
     },
-    /// Draft the narrowest policies that let the recorded calls pass.
+    /// Draft the narrowest policies that let the recorded calls pass; or a catalog from calls that none describes.
     Suggest {
         #[command(flatten)]
         which: Which,
+        /// A catalog for this tool instead, from calls that were recorded as `TOOL/unclassified`, or under the catalog `rest`.
+        #[arg(long, value_name = "TOOL")]
+        catalog: Option<String>,
+        /// With `--catalog`: write it into this file, which must not be there yet.
+        #[arg(long, value_name = "FILE", requires = "catalog")]
+        write: Option<PathBuf>,
     },
 }
 
@@ -113,7 +120,10 @@ pub(super) fn run(
             change::run(&mut bench, which, *enforce, true)
         }
         PolicyCommand::Explain { call, current } => explain::run(&mut bench, *call, *current),
-        PolicyCommand::Suggest { which } => suggest::run(&mut bench, which),
+        PolicyCommand::Suggest { which, catalog: None, write: _ } => suggest::run(&mut bench, which),
+        PolicyCommand::Suggest { which, catalog: Some(tool), write } => {
+            catalog::run(&mut bench, which, &catalog::Asked { tool, write: write.as_ref() })
+        }
     }
 }
 
@@ -123,7 +133,7 @@ impl Bench<'_> {
         Ok(Material::of_files(&self.config, &self.text)?)
     }
 
-    /// Reads through all verdicts, and tells how far it is.
+    /// Says how far all that was recorded is read.
     fn progress(&self) -> Progress {
         Progress::of("reading the lineage", self.output)
     }

@@ -6,7 +6,7 @@
 mod again;
 mod annotations;
 mod cases;
-mod recorded;
+pub mod recorded;
 mod suggested;
 mod written;
 mod yardstick;

@@ -19,7 +19,7 @@ use super::vault::{Vault, VaultIssuer};
 use super::wire::Agent;
 pub use super::wire::Answer;
 
-const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
+pub const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
 
 /// What a test wants otherwise than usual.
 pub struct Wanted {
