@@ -11,6 +11,7 @@ mod init;
 mod known;
 pub mod lineage;
 pub mod policy;
+mod progress;
 pub mod reference;
 mod serve;
 mod task;

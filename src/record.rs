@@ -24,6 +24,7 @@ mod standing;
 mod tile_path;
 pub mod tiles;
 mod verify;
+mod watch;
 
 use std::time::Duration;
 

@@ -86,6 +86,7 @@ mod suite {
     mod pages;
     mod policies;
     mod modes;
+    mod progress;
     mod promises;
     mod reload;
     mod stopped;

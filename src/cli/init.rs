@@ -13,6 +13,7 @@ use serde_json::json;
 
 use self::answers::{Answers, Proof};
 use self::files::Laid;
+use super::progress::Progress;
 use super::{Exit, Failure, Output};
 use crate::app;
 use crate::config::Config;
@@ -57,7 +58,7 @@ pub(super) struct InitArguments {
 }
 
 pub(super) fn run(arguments: &InitArguments, output: Output) -> Result<Exit, Failure> {
-    let spec = arguments.openapi.as_deref().map(drafted).transpose()?;
+    let spec = arguments.openapi.as_deref().map(|path| drafted(path, output)).transpose()?;
     let config = arguments.dir.join("countersign.toml");
     let mut arguments = arguments.clone();
     let beside = spec.is_some() && config.exists();
@@ -65,7 +66,8 @@ pub(super) fn run(arguments: &InitArguments, output: Output) -> Result<Exit, Fai
         ask::missing(&mut arguments, &mut std::io::stdin().lock(), &mut std::io::stderr())?;
     }
     let answers = Answers::of(&arguments, spec.as_ref())?;
-    let told = if beside { add_catalog(&arguments, &answers, spec)? } else { begin(&arguments, &answers, spec)? };
+    let told =
+        if beside { add_catalog(&arguments, &answers, spec)? } else { begin(&arguments, &answers, spec, output)? };
     let mut out = std::io::stdout().lock();
     match output {
         Output::Text => write!(out, "{}", told.text)?,
@@ -81,7 +83,7 @@ struct Told {
 }
 
 /// Everything that a first call takes.
-fn begin(arguments: &InitArguments, answers: &Answers, spec: Option<Draft>) -> Result<Told, Failure> {
+fn begin(arguments: &InitArguments, answers: &Answers, spec: Option<Draft>, output: Output) -> Result<Told, Failure> {
     let written = text::configuration(answers);
     let at = arguments.dir.join("countersign.toml");
     let config = Config::parse(&written, &arguments.dir)
@@ -99,8 +101,10 @@ fn begin(arguments: &InitArguments, answers: &Answers, spec: Option<Draft>) -> R
         laid.open(&answers.tool.catalog, draft.to_string());
     }
     let files = laid.write()?;
+    let progress = Progress::of("checking what was written", output);
     app::load(&config, &written, &app::Environment::default())
         .map_err(|error| Failure::Usage(format!("all is written, but not yet as it must be: {error}")))?;
+    drop(progress);
     let door = format!("http://127.0.0.1:{}/{}", answers.port, answers.tool.name);
     let serve = serve_command(&at);
     let first = spec.as_ref().and_then(first_call).unwrap_or_else(|| answers.tool.first.clone());
@@ -161,14 +165,16 @@ fn first_call(draft: &Draft) -> Option<String> {
     })
 }
 
-fn drafted(path: &Path) -> Result<Draft, Failure> {
+fn drafted(path: &Path, output: Output) -> Result<Draft, Failure> {
     let at = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", path.display()));
+    let progress = Progress::of("reading the specification", output);
     let file = std::fs::File::open(path).map_err(|error| at(&error))?;
     let mut text = String::new();
     let length = file.take(LARGEST_SPEC + 1).read_to_string(&mut text).map_err(|error| at(&error))?;
     if length as u64 > LARGEST_SPEC {
         return Err(at(&"this is larger than any specification we know of (128 MiB)"));
     }
+    progress.step("drafting the catalog");
     let draft = draft::from_openapi(&text).map_err(|error| at(&error))?;
     if draft.actions.is_empty() {
         return Err(at(&"there is no operation in this specification"));

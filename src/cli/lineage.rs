@@ -142,11 +142,11 @@ pub fn run(command: LineageCommand, lying: &Lying, output: Output, out: &mut dyn
         LineageCommand::Tail { lines, follow } => tail::run(&reader, lines, follow, output, out),
         LineageCommand::Verify { checkpoint, since, key } => {
             let asked = verify::Asked { checkpoint, since, key: key.or_else(|| lying.vkey.clone()) };
-            verify::run(&reader, asked, &lying.checkpoints, output, out)
+            verify::run(reader, asked, &lying.checkpoints, output, out)
         }
         LineageCommand::Prove { call, kind } => prove::run(&reader, call, kind.as_deref(), output, out),
-        LineageCommand::Export { tiles: Some(folder), .. } => export::tiles(&reader, &folder, out),
-        LineageCommand::Export { from, public, tiles: None } => export::records(&reader, from, public, out),
+        LineageCommand::Export { tiles: Some(folder), .. } => export::tiles(&reader, &folder, output, out),
+        LineageCommand::Export { from, public, tiles: None } => export::records(reader, (from, public), output, out),
         LineageCommand::Erase { .. } => Ok(Exit::Done),
     }
 }

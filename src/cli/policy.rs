@@ -1,6 +1,7 @@
 //! `countersign policy`: for whoever writes the rules.
 
 mod again;
+mod catalog;
 mod change;
 mod explain;
 mod since;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use self::since::Since;
+use super::progress::Progress;
 use super::{Exit, Failure, Output};
 use crate::app::Material;
 use crate::config::Config;
@@ -64,10 +66,16 @@ enum PolicyCommand {
         #[arg(long)]
         current: bool,
     },
-    /// Draft the narrowest policies that let the recorded calls pass.
+    /// Draft the narrowest policies that let the recorded calls pass; or a catalog from calls that none describes.
     Suggest {
         #[command(flatten)]
         which: Which,
+        /// A catalog for this tool instead, from calls that were recorded as `TOOL/unclassified`, or under the catalog `rest`.
+        #[arg(long, value_name = "TOOL")]
+        catalog: Option<String>,
+        /// With `--catalog`: write it into this file, which must not be there yet.
+        #[arg(long, value_name = "FILE", requires = "catalog")]
+        write: Option<PathBuf>,
     },
 }
 
@@ -112,7 +120,10 @@ pub(super) fn run(
             change::run(&mut bench, which, *enforce, true)
         }
         PolicyCommand::Explain { call, current } => explain::run(&mut bench, *call, *current),
-        PolicyCommand::Suggest { which } => suggest::run(&mut bench, which),
+        PolicyCommand::Suggest { which, catalog: None, write: _ } => suggest::run(&mut bench, which),
+        PolicyCommand::Suggest { which, catalog: Some(tool), write } => {
+            catalog::run(&mut bench, which, &catalog::Asked { tool, write: write.as_ref() })
+        }
     }
 }
 
@@ -120,6 +131,11 @@ impl Bench<'_> {
     /// What lies on disk.
     fn material(&self) -> Result<Material, Failure> {
         Ok(Material::of_files(&self.config, &self.text)?)
+    }
+
+    /// Says how far all that was recorded is read.
+    fn progress(&self) -> Progress {
+        Progress::of("reading the lineage", self.output)
     }
 
     fn reader(&self) -> Result<Reader, Failure> {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::StoreError;
 use super::entry::Payload;
 use super::sqlite::{schema, tail};
+use super::watch::Watch;
 use crate::model::{CallId, Digest};
 
 /// A read-only view. It never waits for the writer, and never holds it up.
@@ -16,6 +17,7 @@ use crate::model::{CallId, Digest};
 pub struct Reader {
     pub(super) db: Connection,
     pub(super) path: PathBuf,
+    pub(super) watch: Option<Watch>,
 }
 
 /// A record as it is stored.
@@ -63,7 +65,7 @@ impl Reader {
         if let Err(source) = std::fs::metadata(path) {
             return Err(StoreError::Open { path: path.display().to_string(), source });
         }
-        Ok(Self { db: schema::read_only(path)?, path: path.to_owned() })
+        Ok(Self { db: schema::read_only(path)?, path: path.to_owned(), watch: None })
     }
 
     /// Records in the lineage.
@@ -97,6 +99,7 @@ impl Reader {
             found.extend(stored(db, which, params![schema::row(part.start), schema::row(part.end), left])?);
             Ok(())
         })?;
+        self.tell_past(found.last().map_or(from, |last| last.seq.saturating_add(1)));
         Ok(found)
     }
 

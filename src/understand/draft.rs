@@ -1,17 +1,21 @@
-//! A catalog to begin with, drafted from what a tool says of itself. Every guess is marked for somebody to look at.
+//! A catalog to begin with, drafted from what a tool says of itself, or from what was seen of it. Every guess is marked for somebody to look at.
 //!
 //! A guess trusts no more than what it is made from: a name can make an effect worse than its method says, never better.
 
 mod argument;
 mod guess;
 mod name;
+mod observed;
 mod openapi;
+mod paths;
 mod print;
 mod schema;
+mod segment;
 mod tools;
 
 use std::collections::BTreeMap;
 
+pub use self::observed::{Seen, from_observed};
 pub use self::openapi::{NotASpec, from_openapi};
 pub use self::tools::{Listed, Permission, from_tools};
 use super::FactType;

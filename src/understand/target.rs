@@ -52,6 +52,11 @@ impl Target {
         self.query.iter().map(|pair| pair.key.as_str()).find(|key| names_credential(key))
     }
 
+    /// The keys of the query, decoded, in order.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.query.iter().map(|pair| pair.key.as_str())
+    }
+
     /// The one value of `key` in the query; an error if there are several, or if a server could read it in two ways.
     pub fn query(&self, key: &str) -> Result<Option<&str>, String> {
         let mut pairs = self.query.iter().filter(|pair| pair.key == key);

@@ -1,5 +1,6 @@
 //! Catalogs that are drafted from what a tool says of itself, and those that come with the program.
 
+mod observed;
 mod published;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! What becomes of a no in each mode: `enforce`, `shadow`, `observe`. Whatever the mode, who asks must be proven, what is
 //! asked must be readable in one way, and it must be recorded.
 
+mod drafted;
+
 use std::sync::Arc;
 
 use countersign::app::Seams;

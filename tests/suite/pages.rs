@@ -4,6 +4,7 @@
 mod browser;
 mod forms;
 mod hostile;
+mod rights;
 mod terminal;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ const WRITE: &str = "POST /tracker/repos/octo/hello/issues/7/comments HTTP/1.1\r
 fn wanted() -> Wanted {
     let more = "[reviewers.ana]\ntoken = { file = \"ana.token\" }\nmay = [\"read\", \"approve\", \"quarantine\", \"break_glass\"]\n\
         roles = [\"lead\"]\n\
-        [reviewers.eve]\ntoken = { file = \"eve.token\" }\nmay = [\"read\"]\n\
+        [reviewers.eve]\ntoken = { file = \"eve.token\" }\nmay = [\"read\"]\nroles = [\"lead\"]\n\
         [reviewers.ben]\ntoken = { file = \"ben.token\" }\nmay = [\"read\", \"break_glass\"]\n\
         [reviewers.kim]\ntoken = { file = \"kim.token\" }\nmay = [\"quarantine\"]\n";
     let files = [("ana.token", ANA), ("ben.token", BEN), ("eve.token", EVE), ("kim.token", KIM)];
@@ -202,6 +203,8 @@ async fn a_page_answers_to_its_own_name_only_and_lets_nobody_frame_or_feed_it() 
         let told = ["x-frame-options", "x-content-type-options", "referrer-policy", "cache-control"];
         let told = told.map(|name| answer.header(name).unwrap_or_default());
         assert_eq!(told, ["DENY", "nosniff", "same-origin", "no-store"], "{page}");
+        let apart = ["cross-origin-opener-policy", "cross-origin-resource-policy"];
+        assert_eq!(apart.map(|name| answer.header(name)), [Some("same-origin"); 2], "{page}");
         for inline in ["<style", " style=", "javascript:", " onclick", "<script>", "http-equiv"] {
             assert!(!answer.body.contains(inline), "{page} holds `{inline}`");
         }

@@ -6,7 +6,8 @@
 mod again;
 mod annotations;
 mod cases;
-mod recorded;
+mod known;
+pub mod recorded;
 mod suggested;
 mod written;
 mod yardstick;

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Exit, Failure, document};
+use super::{Exit, Failure, Output, document};
+use crate::cli::progress::Progress;
 use crate::record::{Checkpoint, Reader, tile_path};
 
 /// Records that are read at a time.
@@ -16,7 +17,14 @@ const WIDTH: u64 = 256;
 /// One JSON document a record: its place, its entry, its private fields (null where they were erased).
 ///
 /// Whoever keeps what came goes on behind the last record they have, and so has each exactly once.
-pub fn records(reader: &Reader, from: u64, public: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
+pub fn records(
+    reader: Reader,
+    (from, public): (u64, bool),
+    output: Output,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let progress = Progress::beside("exporting", output);
+    let reader = reader.watched_by(progress.counter())?;
     let mut next = from;
     loop {
         let records = reader.records(next, PAGE)?;
@@ -35,12 +43,14 @@ pub fn records(reader: &Reader, from: u64, public: bool, out: &mut dyn Write) ->
 /// The latest checkpoint, and the tiles and entries of its tree, laid out as c2sp.org/tlog-tiles has them served.
 ///
 /// Whole tiles never change, so those that are there already are left alone.
-pub fn tiles(reader: &Reader, folder: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
+pub fn tiles(reader: &Reader, folder: &Path, output: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
     let Some(note) = reader.checkpoint()? else {
         writeln!(out, "no checkpoint has been signed yet")?;
         return Ok(Exit::No);
     };
     let size = Checkpoint::parse(&note)?.size;
+    let progress = Progress::of("exporting", output);
+    let exported = progress.counter();
     let (mut count, mut level) = (size, 0);
     while count > 0 {
         for index in 0..count.div_ceil(WIDTH) {
@@ -49,6 +59,7 @@ pub fn tiles(reader: &Reader, folder: &Path, out: &mut dyn Write) -> Result<Exit
             let path = folder.join(tile_path(&level.to_string(), index, width));
             lay(&path, width == 256, || reader.tile(level, index, width)?.ok_or_else(missing))?;
             if level == 0 {
+                exported(index * WIDTH + u64::from(width), size);
                 let path = folder.join(tile_path("entries", index, width));
                 lay(&path, width == 256, || reader.entries(index, width)?.ok_or_else(missing))?;
             }
@@ -57,6 +68,7 @@ pub fn tiles(reader: &Reader, folder: &Path, out: &mut dyn Write) -> Result<Exit
         level += 1;
     }
     lay(&folder.join("checkpoint"), false, || Ok(note.into_bytes()))?;
+    drop(progress);
     writeln!(out, "{size} records, in `{}`", folder.display())?;
     Ok(Exit::Done)
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, Output, document, story};
+use crate::cli::progress::Progress;
 use crate::record::{Checkpoint, Reader, Report, Verdict, verify, verify_since};
 
 /// What to check it against.
@@ -15,7 +16,7 @@ pub struct Asked {
 }
 
 pub fn run(
-    reader: &Reader,
+    reader: Reader,
     asked: Asked,
     kept: &[PathBuf],
     output: Output,
@@ -25,11 +26,14 @@ pub fn run(
         fs::read_to_string(path).map_err(|cause| Failure::Usage(format!("`{}`: {cause}", path.display())))
     };
     let key = asked.key.as_deref();
+    let progress = Progress::of("verifying", output);
+    let reader = &reader.watched_by(progress.counter())?;
     let report = match (&asked.since, &asked.checkpoint) {
         (Some(since), _) => verify_since(reader, &read(since)?, key),
         (None, Some(checkpoint)) => verify(reader, Some(&read(checkpoint)?), key),
         (None, None) => verify(reader, furthest(kept).as_deref(), key),
     };
+    drop(progress);
     tell(&report, output, out)?;
     Ok(if report.is_intact() { Exit::Done } else { Exit::No })
 }

@@ -9,6 +9,7 @@ use super::super::lineage::{document, plain};
 use super::super::{Exit, Failure, Output};
 use super::{Bench, Which};
 use crate::app::{History, Recalled};
+use crate::cli::progress::Progress;
 use crate::model::{CallId, Told};
 use crate::record::{Decided, Reader};
 
@@ -35,10 +36,10 @@ pub struct Different {
 }
 
 /// Judges each of these calls by the policies that are recorded as having judged it.
-pub fn replay(reader: &Reader, decided: &[Decided]) -> Result<Replayed, Failure> {
+fn replay(reader: &Reader, decided: &[Decided], progress: &Progress) -> Result<Replayed, Failure> {
     let mut history = History::of(reader)?;
     let mut replayed = Replayed::default();
-    for it in decided {
+    for it in progress.over(decided) {
         match again(&mut history, it) {
             Ok(again) if again.agrees(&it.told) => replayed.same += 1,
             Ok(again) => replayed.different.push(Different { call: it.call, recorded: it.told.clone(), again }),
@@ -55,8 +56,12 @@ fn again(history: &mut History<'_>, decided: &Decided) -> Result<Told, String> {
 }
 
 pub(super) fn run(bench: &mut Bench<'_>, which: &Which) -> Result<Exit, Failure> {
-    let reader = bench.reader()?;
-    let replayed = replay(&reader, &which.decided(&reader)?)?;
+    let progress = bench.progress();
+    let reader = bench.reader()?.watched_by(progress.counter())?;
+    let decided = which.decided(&reader)?;
+    progress.step("judging again");
+    let replayed = replay(&reader, &decided, &progress)?;
+    drop(progress);
     match bench.output {
         Output::Text => tell(&replayed, bench.out)?,
         Output::Json => document(&replayed, bench.out)?,

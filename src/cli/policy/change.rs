@@ -56,9 +56,11 @@ struct Rules {
 
 pub(super) fn run(bench: &mut Bench<'_>, which: &Which, enforce: bool, with_rules: bool) -> Result<Exit, Failure> {
     let policies = bench.material()?.policies().map_err(|error| Failure::Usage(error.to_string()))?;
-    let reader = bench.reader()?;
+    let progress = bench.progress();
+    let reader = bench.reader()?.watched_by(progress.counter())?;
     let decided = which.decided(&reader)?;
-    let mut changes = compare(&decided, &policies, enforce.then_some(Mode::Enforce));
+    progress.step("judging");
+    let mut changes = compare(progress.over(&decided), &policies, enforce.then_some(Mode::Enforce));
     if with_rules {
         let mut history = History::of(&reader)?;
         let last = history.last().map(|loaded| loaded.version);
@@ -66,6 +68,7 @@ pub(super) fn run(bench: &mut Bench<'_>, which: &Which, enforce: bool, with_rule
             last.map(|version| history.policies(version).map(contents).map_err(|why| Failure::Away(why.to_owned())));
         changes.rules = Some(rules(&before.transpose()?.unwrap_or_default(), &contents(&policies)));
     }
+    drop(progress);
     match bench.output {
         Output::Text => tell(&changes, bench.out)?,
         Output::Json => document(&changes, bench.out)?,
@@ -74,7 +77,7 @@ pub(super) fn run(bench: &mut Bench<'_>, which: &Which, enforce: bool, with_rule
     Ok(Exit::Done)
 }
 
-fn compare(decided: &[Decided], policies: &Policies, mode: Option<Mode>) -> Changes {
+fn compare<'a>(decided: impl Iterator<Item = &'a Decided>, policies: &Policies, mode: Option<Mode>) -> Changes {
     let mut changes = Changes::default();
     let of_files = policies.rules().iter().filter(|rule| rule.file != "config");
     changes.never_decided.extend(of_files.map(|rule| rule.id.clone()));

@@ -8,12 +8,13 @@ use super::super::lineage::{document, plain};
 use super::super::{Exit, Failure, Output};
 use super::{Bench, Which};
 use crate::app::{Material, Recalled};
-use crate::judge::{Observed, Source, suggest};
+use crate::judge::{Observed, Policies, Source, suggest};
 use crate::model::{Decision, Mode};
 use crate::record::Decided;
 
 pub(super) fn run(bench: &mut Bench<'_>, which: &Which) -> Result<Exit, Failure> {
-    let reader = bench.reader()?;
+    let progress = bench.progress();
+    let reader = bench.reader()?.watched_by(progress.counter())?;
     let decided = which.decided(&reader)?;
     let observed: Vec<Observed> = decided.iter().filter_map(observed).collect();
     if observed.is_empty() {
@@ -28,18 +29,9 @@ pub(super) fn run(bench: &mut Bench<'_>, which: &Which) -> Result<Exit, Failure>
     material.sources.retain(|source| source.name == "config");
     material.sources.push(Source { name: "the draft".to_owned(), text: draft.clone() });
     let policies = material.policies().map_err(|error| Failure::Away(error.to_string()))?;
-    let (mut let_pass, mut stopped) = (0_usize, BTreeMap::<String, usize>::new());
-    for it in decided.iter().filter(|it| it.told.decision == Decision::Allow) {
-        let Ok(basis) = &it.basis else { continue };
-        let Ok(recalled) = Recalled::of(it, basis, &policies) else { continue };
-        let settled = recalled.judge(&policies, Some(Mode::Enforce));
-        match settled.decision() {
-            Decision::Allow => let_pass += 1,
-            Decision::Ask | Decision::Throttle | Decision::Deny | Decision::Unavailable => {
-                *stopped.entry(settled.rules.join(", ")).or_default() += 1;
-            }
-        }
-    }
+    progress.step("judging by the draft");
+    let (let_pass, stopped) = judged(progress.over(&decided), &policies);
+    drop(progress);
     let refused = decided.iter().filter(|it| it.told.decision != Decision::Allow).count();
     if bench.output != Output::Text {
         let told = json!({ "draft": draft, "calls": observed.len(), "let_pass": let_pass, "stopped": stopped, "refused": refused, "gone": gone });
@@ -66,6 +58,23 @@ pub(super) fn run(bench: &mut Bench<'_>, which: &Which) -> Result<Exit, Failure>
         writeln!(bench.out, "{}", plain(line))?;
     }
     Ok(Exit::Done)
+}
+
+/// How many of the calls that were made would be let pass, and how many not, by the rules why.
+fn judged<'a>(decided: impl Iterator<Item = &'a Decided>, policies: &Policies) -> (usize, BTreeMap<String, usize>) {
+    let (mut let_pass, mut stopped) = (0, BTreeMap::<String, usize>::new());
+    for it in decided.filter(|it| it.told.decision == Decision::Allow) {
+        let Ok(basis) = &it.basis else { continue };
+        let Ok(recalled) = Recalled::of(it, basis, policies) else { continue };
+        let settled = recalled.judge(policies, Some(Mode::Enforce));
+        match settled.decision() {
+            Decision::Allow => let_pass += 1,
+            Decision::Ask | Decision::Throttle | Decision::Deny | Decision::Unavailable => {
+                *stopped.entry(settled.rules.join(", ")).or_default() += 1;
+            }
+        }
+    }
+    (let_pass, stopped)
 }
 
 fn knows(material: &Material, observed: &Observed) -> bool {

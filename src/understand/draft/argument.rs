@@ -51,9 +51,7 @@ impl Argument {
 
     /// A name that a policy can write.
     pub(super) fn fact_name(&self) -> String {
-        let name = name::words(&self.name).join("_");
-        let ascii: String = name.chars().filter(char::is_ascii).collect();
-        if ascii.starts_with(|first: char| first.is_ascii_alphabetic()) { ascii } else { format!("arg_{ascii}") }
+        name::of_fact(&self.name)
     }
 
     /// Whether a body must hold it, and it says on what the call acts.

@@ -69,6 +69,18 @@ pub(super) fn effect(stated: (Effect, &str), name: &[String], made: bool) -> (Ef
     found.map_or_else(|| (least, said.to_owned()), |(effect, word)| (effect, format!("{said}, and `{word}`")))
 }
 
+/// Whether a segment of a path says that more is done than its method does.
+pub(super) fn worsens(method: &str, segment: &str) -> bool {
+    let stated = of_method(method);
+    effect((stated, method), &words(segment), method == "POST").0 != stated
+}
+
+/// Whether a name begins or ends with a word for what is done.
+pub(super) fn is_verb(name: &[String]) -> bool {
+    let known = |word: &String| has(READING, word) || VERBS.iter().any(|(_, words)| has(words, word));
+    name.first().into_iter().chain(name.last()).any(known)
+}
+
 /// What a GET, a POST … does at least.
 pub(super) fn of_method(method: &str) -> Effect {
     match method {

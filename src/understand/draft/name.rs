@@ -52,6 +52,21 @@ pub(super) fn of_path(method: &str, path: &str) -> String {
     literal.join(".")
 }
 
+/// A name that a policy can write.
+pub(super) fn of_fact(argument: &str) -> String {
+    let ascii: String = words(argument).join("_").chars().filter(char::is_ascii).collect();
+    if ascii.starts_with(|first: char| first.is_ascii_alphabetic()) { ascii } else { format!("arg_{ascii}") }
+}
+
+/// What one of several is called: `companies` → `company`.
+pub(super) fn one_of(several: &str) -> String {
+    match several.strip_suffix("ies") {
+        Some(stem) if stem.len() > 1 => format!("{stem}y"),
+        _ if several.ends_with("ss") || several.ends_with("us") || several.ends_with("is") => several.to_owned(),
+        _ => singular(several).to_owned(),
+    }
+}
+
 fn singular(word: &str) -> &str {
     word.strip_suffix('s').unwrap_or(word)
 }

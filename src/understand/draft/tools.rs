@@ -74,7 +74,7 @@ fn drafted(tool: &Listed) -> Drafted {
 }
 
 /// Nothing is known of the answer, so all of it may be anybody's words.
-fn yields(effect: Effect, words: &[String]) -> Vec<Yield> {
+pub(super) fn yields(effect: Effect, words: &[String]) -> Vec<Yield> {
     let whole = |label, because: String| Yield { at: String::new(), label, because };
     let untrusted = whole(Label::Untrusted, "nothing is said of the answer".to_owned());
     let private = guess::private(words).filter(|_| effect.is_read());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use countersign::app::{self, Reloaded, Running, Seams, StartError};
 use countersign::config::Config;
-use countersign::model::{CallId, Lifetime};
+use countersign::model::{CallId, Clock, Lifetime};
 use countersign::record::{Reader, Stored, Story};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ use super::vault::{Vault, VaultIssuer};
 use super::wire::Agent;
 pub use super::wire::Answer;
 
-const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
+pub const TRACKER: &str = include_str!("../../../examples/demo/tracker.toml");
 
 /// What a test wants otherwise than usual.
 pub struct Wanted {
@@ -86,6 +86,7 @@ pub struct Sidecar {
     agent: Agent,
     running: Option<Running>,
     lifetime: Lifetime,
+    clock: Option<Clock>,
 }
 
 impl Sidecar {
@@ -96,10 +97,16 @@ impl Sidecar {
         let origin = wanted.upstream.as_ref().map_or(&tool.origin, |raw| &raw.origin);
         let text = lay_out(folder.path(), origin, &wanted);
         let descriptors = descriptors();
+        let clock = seams.clock.clone();
         let running = open(folder.path(), &text, seams, &vault.origin, wanted.lifetime).await;
         let upstreams: Vec<Arc<Raw>> = wanted.upstream.into_iter().collect();
-        let sidecar =
-            Self { lifetime: wanted.lifetime, logged, descriptors, ..Self::around(folder, running, tool, vault) };
+        let sidecar = Self {
+            lifetime: wanted.lifetime,
+            logged,
+            descriptors,
+            clock,
+            ..Self::around(folder, running, tool, vault)
+        };
         sidecar.may_call(&upstreams);
         Self { upstreams, ..sidecar }
     }
@@ -123,6 +130,7 @@ impl Sidecar {
             agent: Agent::new(door),
             running: Some(running),
             lifetime: Lifetime::Head,
+            clock: None,
         };
         sidecar.tool.witnessed_by(sidecar.witness());
         let first = sidecar.reader().checkpoint().unwrap();
@@ -154,7 +162,8 @@ impl Sidecar {
         self.stop().await;
         self.checkpoints.extend(self.reader().checkpoint().unwrap());
         let text = std::fs::read_to_string(self.folder.path().join("countersign.toml")).unwrap();
-        let running = open(self.folder.path(), &text, Seams::default(), &self.vault.origin, self.lifetime).await;
+        let seams = Seams { clock: self.clock.clone(), ..Seams::default() };
+        let running = open(self.folder.path(), &text, seams, &self.vault.origin, self.lifetime).await;
         (self.door, self.admin) = (running.agent.unwrap(), running.admin.unwrap());
         self.agent.door = self.door;
         self.running = Some(running);
