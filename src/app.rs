@@ -39,7 +39,7 @@ pub use self::secrets::SecretError;
 use crate::config::{Config, ConfigError, SyncFile, Telemetry};
 use crate::forward::Upstream;
 use crate::mediate::{Current, Rulebook};
-use crate::memory::{Memory, RoomRule};
+use crate::memory::{self, Memory, RoomRule, Shelf};
 use crate::mint::{Issuer, Issuers};
 use crate::model::{CallId, Clock, Timestamp};
 use crate::record::{self, Limbo, Lineage, Options, Rail, Rotate, Sealer, SqliteLineage, Sync};
@@ -251,7 +251,7 @@ fn remembered(
     (rail, now): (&Arc<Rail>, Timestamp),
 ) -> Result<Arc<Memory>, StartError> {
     let room = RoomRule { calls: connections, bytes: config.listen.buffer, share: share(config) };
-    let memory = Arc::new(Memory::with_room(room));
+    let memory = Arc::new(Memory::new(room, shelf(&config.lineage.path)?));
     let reader = record::Reader::open(&config.lineage.path)?;
     let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.clone()).collect();
     recall::recall(&reader, &memory, rulebook, (&limbo.tasks, &agents), now)?;
@@ -261,6 +261,14 @@ fn remembered(
         memory.quarantine(&crate::model::AgentName(agent.into()), || ());
     }
     Ok(memory)
+}
+
+/// Where tasks lay aside what they have heard: beside the lineage.
+fn shelf(lineage: &Path) -> Result<Shelf, StartError> {
+    let mut folder = lineage.as_os_str().to_owned();
+    folder.push("-tasks");
+    let wrong = |error| StartError::File { path: folder.to_string_lossy().into_owned(), error };
+    Shelf::within(Path::new(&folder), memory::ROOM).map_err(wrong)
 }
 
 /// Where calls' spans begin, and where they are handed on to; nothing of it, if nobody receives them.

@@ -6,12 +6,14 @@ mod bounds;
 mod course;
 mod desk;
 mod grants;
+mod heard;
 mod lesson;
 mod limits;
 mod live;
 mod recall;
 mod reservation;
 mod room;
+mod shelf;
 mod shown;
 mod standing;
 mod tasks;
@@ -36,6 +38,7 @@ pub use self::reservation::Reservation;
 use self::reservation::{Habits, Vouching};
 use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
+pub use self::shelf::{ROOM, Shelf};
 pub use self::shown::{ShownLine, ShownTask};
 pub use self::standing::Look;
 use self::standing::Standing;
@@ -63,14 +66,15 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::with_room(RoomRule::default())
+        Self::new(RoomRule::default(), Shelf::default())
     }
 }
 
 impl Memory {
-    /// With nothing remembered yet, and room for so much at a time.
-    pub fn with_room(rule: RoomRule) -> Self {
-        let (tasks, limits, standing, under_way, desk, agreements, baselines) = Default::default();
+    /// With nothing remembered yet, room for so much at a time, and this to keep what tasks hear.
+    pub fn new(rule: RoomRule, shelf: Shelf) -> Self {
+        let tasks = Arc::new(Tasks::keeping(shelf));
+        let (limits, standing, under_way, desk, agreements, baselines) = Default::default();
         Self { tasks, limits, standing, under_way, desk, agreements, baselines, room: Room::new(rule) }
     }
 

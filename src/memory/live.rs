@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::course::{InCourse, Running};
 use super::grants::{Line, room_in, take_line};
 use super::lock;
+use super::shelf::{Shelf, Shelved};
 use super::tasks::TaskOver;
-use super::values::Learned;
 use crate::model::{Call, ChainFacts, Digest, Label, Made, OpenedBy, Task, TaskFacts, Timestamp, Word};
 
 /// Different calls of a task that are told apart; beyond them, all count as repeats of one another.
@@ -18,6 +18,7 @@ pub(super) const TOLD_APART: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) parent: Option<Arc<Self>>,
+    pub(super) shelf: Arc<Shelf>,
     pub(super) state: Mutex<State>,
     /// Its amendments come one after the other.
     pub(super) turn: OnceLock<Arc<tokio::sync::Mutex<()>>>,
@@ -36,7 +37,7 @@ pub(super) struct State {
     actions: BTreeSet<Arc<str>>,
     pub(super) labels: BTreeSet<Label>,
     pub(super) lines: Vec<Line>,
-    pub(super) learned: Option<Box<Learned>>,
+    pub(super) heard: Option<Box<Shelved>>,
     pub(super) alarmed: bool,
     pub(super) denials: u64,
     pub(super) course: Option<Box<Running>>,
@@ -88,8 +89,9 @@ impl Used {
 }
 
 impl Live {
-    pub(super) fn new(task: Task, parent: Option<Arc<Self>>, lines: Vec<Line>) -> Arc<Self> {
-        Arc::new(Self { parent, state: Mutex::new(State::new(task, lines)), turn: OnceLock::new() })
+    pub(super) fn new(task: Task, parent: Option<Arc<Self>>, lines: Vec<Line>, shelf: &Arc<Shelf>) -> Arc<Self> {
+        let shelf = shelf.clone();
+        Arc::new(Self { parent, shelf, state: Mutex::new(State::new(task, lines)), turn: OnceLock::new() })
     }
 
     /// The task, its parent, and so on up.
@@ -264,7 +266,7 @@ impl State {
             actions: BTreeSet::new(),
             labels: BTreeSet::new(),
             lines,
-            learned: None,
+            heard: None,
             alarmed: false,
             denials: 0,
             course: None,

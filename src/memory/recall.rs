@@ -62,6 +62,7 @@ impl Memory {
         let mut lives: HashMap<TaskId, Arc<Live>> = HashMap::new();
         let mut ended: HashSet<TaskId> = HashSet::new();
         let mut kept = Vec::new();
+        let shelf = lock(&self.tasks.index).shelf.clone();
         for PastTask { task, token, over } in tasks {
             match task {
                 Ok(task) => {
@@ -80,7 +81,7 @@ impl Memory {
                     if over {
                         ended.insert(id);
                     }
-                    let live = Live::new(task, parent.flatten(), lines);
+                    let live = Live::new(task, parent.flatten(), lines, &shelf);
                     lives.insert(id, live.clone());
                     kept.push((live, token, over));
                 }

@@ -12,6 +12,7 @@ use super::grants::{self, Loan, NotGranted, Turn};
 use super::lesson::Lesson;
 use super::live::{Live, Snapshot};
 use super::reservation::Vouching;
+use super::shelf::Shelf;
 use super::under_way::Over;
 use super::{Place, lock};
 use crate::model::{
@@ -46,9 +47,17 @@ pub(super) struct Index {
     by_expiry: BTreeMap<(Timestamp, TaskId), Digest>,
     /// Parents and their children.
     children: BTreeSet<(TaskId, TaskId)>,
+    /// Where what tasks have heard is kept.
+    pub(super) shelf: Arc<Shelf>,
 }
 
 impl Tasks {
+    /// None yet, and this to keep what they hear.
+    pub fn keeping(shelf: Shelf) -> Self {
+        let index = Index { shelf: Arc::new(shelf), ..Index::default() };
+        Self { index: Mutex::new(index) }
+    }
+
     /// Remembers a task under the digest of its token, and forgets those that have expired.
     /// Gives the latter. `loan` is what it was given by its parent, which has to be there still.
     pub fn open(&self, task: Task, token: Digest, mut loan: Loan, now: Timestamp) -> Result<Vec<TaskId>, TaskOver> {
@@ -59,7 +68,8 @@ impl Tasks {
             None => None,
         };
         let lines = loan.spend();
-        index.insert(Live::new(task, parent, lines), token);
+        let live = Live::new(task, parent, lines, &index.shelf);
+        index.insert(live, token);
         Ok(expired)
     }
 
@@ -242,7 +252,8 @@ impl Index {
             opened_at: now,
             expires_at: None,
         };
-        self.by_id.entry(id).or_insert_with(|| Live::new(make(), None, Vec::new())).clone()
+        let shelf = &self.shelf;
+        self.by_id.entry(id).or_insert_with(|| Live::new(make(), None, Vec::new(), shelf)).clone()
     }
 }
 

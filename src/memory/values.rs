@@ -1,87 +1,10 @@
 //! On whose word a task has the values that its calls are aimed at.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use super::lesson::Lesson;
 use super::live::Live;
-use super::lock;
-use crate::model::{Aimed, CallId, Critical, Key, SinkKind, ValueFacts};
-
-/// What trusted fields of answers may vouch for in one task. What comes beyond that is vouched for by nobody.
-const MOST_TRUSTED: usize = 16_384;
-
-/// Words, and pairs of words, of answers that are told apart in one task. What comes beyond that was read by nobody.
-const MOST_READ: usize = 65_536;
-
-/// What a task has learned from answers.
-#[derive(Debug, Default)]
-pub(super) struct Learned {
-    trusted: HashSet<Key>,
-    /// All that is untrusted, and of that what whoever opened the task had named.
-    read: Words,
-    named: Words,
-    /// The calls whose answers these are.
-    calls: Vec<CallId>,
-}
-
-/// Which words followed which, by a hash that nobody outside of this process can foresee.
-#[derive(Debug, Default)]
-struct Words {
-    hasher: RandomState,
-    /// A word, or a pair, and the first of the calls that brought it.
-    seen: HashMap<u64, u32>,
-}
-
-impl Words {
-    fn add(&mut self, words: &[String], call: u32) {
-        for (place, word) in words.iter().enumerate() {
-            if self.seen.len() >= MOST_READ {
-                return;
-            }
-            self.seen.entry(self.hasher.hash_one(word)).or_insert(call);
-            if let Some(next) = words.get(place + 1) {
-                self.seen.entry(self.hasher.hash_one((word, next))).or_insert(call);
-            }
-        }
-    }
-
-    /// The call by which this came: all of its words, each behind the one before it.
-    fn find(&self, words: &[String]) -> Option<u32> {
-        let first = self.seen.get(&self.hasher.hash_one(words.first()?))?;
-        let pairs = words.iter().zip(words.iter().skip(1));
-        let mut calls = pairs.map(|pair| self.seen.get(&self.hasher.hash_one(pair)));
-        calls.try_fold(*first, |first, call| call.map(|call| first.max(*call)))
-    }
-}
-
-impl Learned {
-    fn learn(&mut self, lesson: &Lesson) {
-        for key in &lesson.trusted {
-            if self.trusted.len() >= MOST_TRUSTED {
-                break;
-            }
-            self.trusted.insert(*key);
-        }
-        if lesson.untrusted.is_empty() {
-            return;
-        }
-        let call = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
-        self.calls.push(lesson.call);
-        for words in &lesson.untrusted {
-            self.read.add(words, call);
-            if lesson.named {
-                self.named.add(words, call);
-            }
-        }
-    }
-
-    fn read_in(&self, value: &Aimed) -> Option<CallId> {
-        let call = self.read.find(&value.words)?;
-        self.calls.get(usize::try_from(call).ok()?).copied()
-    }
-}
+use crate::model::{Aimed, CallId, Critical, SinkKind, ValueFacts};
 
 /// What others than the task vouch for: a directory, or an approval.
 pub(super) type Elsewhere<'a> = dyn Fn(&Critical, &Aimed) -> bool + 'a;
@@ -90,7 +13,7 @@ impl Live {
     /// Takes in what an answer brought, here and in the parents, who read what their children say.
     pub(super) fn learn(self: &Arc<Self>, lesson: &Lesson) {
         for live in self.line() {
-            lock(&live.state).learned.get_or_insert_default().learn(lesson);
+            live.hear(lesson);
         }
     }
 
@@ -104,7 +27,7 @@ impl Live {
             }
             facts.critical.insert(one.sink.clone());
             let stands = |value: &&Aimed| match one.kind {
-                SinkKind::Words => self.vouches(value) || elsewhere(one, value) || self.was_read_in(value).is_none(),
+                SinkKind::Words => self.vouches(value) || elsewhere(one, value) || !self.was_read(value),
                 SinkKind::Destination | SinkKind::Object | SinkKind::Text | SinkKind::Source => {
                     self.vouches(value) || elsewhere(one, value)
                 }
@@ -140,17 +63,19 @@ impl Live {
     }
 
     fn vouches(self: &Arc<Self>, value: &Aimed) -> bool {
-        let trusted = |learned: &Learned| value.keys.iter().all(|key| learned.trusted.contains(key));
-        self.task().values.has(value)
-            || self.line().any(|live| lock(&live.state).learned.as_deref().is_some_and(trusted))
+        let trusted = |live: &Arc<Self>| live.ask(false, |heard| heard.trusts(value)) == Some(true);
+        self.task().values.has(value) || self.line().any(trusted)
+    }
+
+    fn was_read(self: &Arc<Self>, value: &Aimed) -> bool {
+        self.line().any(|live| live.ask(true, |heard| heard.read_in(value).is_some()) == Some(true))
     }
 
     fn was_read_in(self: &Arc<Self>, value: &Aimed) -> Option<CallId> {
-        self.line().find_map(|live| lock(&live.state).learned.as_deref().and_then(|learned| learned.read_in(value)))
+        self.line().find_map(|live| live.ask(None, |heard| heard.read_in(value)).flatten())
     }
 
     fn was_named(self: &Arc<Self>, value: &Aimed) -> bool {
-        let named = |learned: &Learned| learned.named.find(&value.words).is_some();
-        self.line().any(|live| lock(&live.state).learned.as_deref().is_some_and(named))
+        self.line().any(|live| live.ask(false, |heard| heard.was_named(value)) == Some(true))
     }
 }

@@ -15,6 +15,16 @@ const RUN: usize = 8;
 pub struct Key([u8; 16]);
 
 impl Key {
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// From its bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// Of the digest of a normal form.
     pub fn of(digest: Digest) -> Self {
         Self(digest.0.first_chunk().copied().unwrap_or_default())

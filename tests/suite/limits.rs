@@ -1,6 +1,7 @@
 //! What is remembered between calls: limits, chains, grants and tasks, one after the other and all at once.
 
 mod children;
+mod heard;
 mod tasks;
 mod windows;
 
