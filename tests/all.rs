@@ -5,6 +5,7 @@ mod attacks {
     mod authority;
     mod bench;
     mod certified;
+    mod chains;
     mod concurrency;
     mod differential;
     mod echo;
