@@ -40,15 +40,12 @@ impl Default for Shelf {
 }
 
 impl Shelf {
-    /// With a folder of its own, which is made, and emptied of what another run has left there.
+    /// With a folder of its own, which is made once it is needed. What another run has left there is gone.
     pub fn within(folder: &Path, room: usize) -> io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt as _;
-
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        fs::DirBuilder::new().mode(0o700).create(folder)?;
         Ok(Self { folder: Some(folder.to_owned()), room, ..Self::default() })
     }
 
@@ -101,7 +98,7 @@ impl Shelved {
         let Place::Here(heard, counted) = &self.place else { return };
         let (hasher, bytes) = (heard.hasher(), heard.written());
         self.shelf.used.fetch_sub(*counted, Ordering::Relaxed);
-        let written = file.map(|file| fs::write(&file, bytes).map(|()| file));
+        let written = file.map(|file| write(&file, &bytes).map(|()| file));
         self.place = match written {
             Some(Ok(file)) => Place::Away(file, hasher),
             Some(Err(error)) => {
@@ -140,6 +137,16 @@ impl Shelved {
             *counted = now;
         }
     }
+}
+
+/// Where nobody else can read it.
+fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    if let Some(folder) = file.parent() {
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
+    }
+    fs::write(file, bytes)
 }
 
 impl Drop for Shelved {
