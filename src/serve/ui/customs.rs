@@ -24,7 +24,7 @@ pub(super) fn habits(baseline: &Value, place: &Place<'_>) -> Markup {
             code { (words(action)) } span.faint { " in " (count) " of " (counted(tasks, "task")) }
         }
     });
-    let rule = place.rule;
+    let (rule, rare) = (place.rule, number(baseline, "/rare"));
     html! {
         (heat(baseline, place.name))
         div.habits {
@@ -34,8 +34,10 @@ pub(super) fn habits(baseline: &Value, place: &Place<'_>) -> Markup {
             (group("Where it calls from", texts(baseline, "/sources")))
             (group("Values that are habits", values(baseline)))
         }
-        p.under { (counted(number(baseline, "/rare"), "thing")) " more done in fewer than " (counted(number(rule, "/tasks"), "task"))
-            " or on fewer than " (counted(number(rule, "/days"), "day")) ", which makes no habit. Values are kept as hashes, so they can be counted "
+        p.under {
+            @if rare > 0 { (counted(rare, "more thing")) " done in fewer than " (counted(number(rule, "/tasks"), "task"))
+            " or on fewer than " (counted(number(rule, "/days"), "day")) ", which makes no habit. " }
+            "Values are kept as hashes, so they can be counted "
             "and not read." }
     }
 }

@@ -82,7 +82,7 @@ fn glance(told: &Value) -> Markup {
             div { dt { "version" } dd { strong { (value(version)) } } }
             div { dt { "since" } dd { (time(text(past, "/at").unwrap_or_default())) } }
             div { dt { "put in force by" } dd { (value(at(past, "/by"))) } }
-            div { dt { "learned from" } dd { strong { (counted(number(baseline, "/tasks"), "task")) } (days(baseline)) } }
+            div { dt { "learned from" } dd { strong { (counted(number(baseline, "/tasks"), "task")) } div.under { (days(baseline)) } } }
             div { dt { "drift" } dd { strong { (value(at(known, "/drift"))) " %" }
                 div.under { "of its last tasks (40 at most) did something new or unusual; 0 until a few have ended" } } }
         }
@@ -92,7 +92,7 @@ fn glance(told: &Value) -> Markup {
 /// When the tasks of a baseline ended, the first and the last of them.
 fn days(baseline: &Value) -> Markup {
     let day = |pointer| text(baseline, pointer).and_then(|at| at.get(..10)).unwrap_or_default();
-    html! { @if number(baseline, "/tasks") > 0 { div.under { (words(day("/since"))) " to " (words(day("/until"))) } } }
+    html! { (words(day("/since"))) " to " (words(day("/until"))) }
 }
 
 /// What can be told by it, and what not yet.
@@ -128,16 +128,15 @@ fn draft(visit: &Visit, told: &Value) -> Markup {
         section aria-labelledby="draft" {
             h2 id="draft" { "Draft: what its tasks have shown" }
             p { "As of " (time(text(draft, "/as_of").unwrap_or_default())) ", " strong { (counted(tasks, "task")) }
-                " of the last " (days_of(number(rule, "/window_s"))) "." (days(baseline)) }
+                " of the last " (days_of(number(rule, "/window_s"))) @if tasks > 0 { ", " (days(baseline)) } "." }
             (held(draft, rule))
             @if tasks == 0 {
                 p.empty { "Nothing was learned yet: no task of it has ended cleanly and long ago enough." }
             } @else {
-                (readiness(baseline, rule))
-                @if first { (habits(baseline, &place)) }
+                @if first { (readiness(baseline, rule)) (habits(baseline, &place)) }
                 @else {
                     (difference(at(told, "/difference")))
-                    details { summary { "All that this draft says" } (habits(baseline, &place)) }
+                    details.whole { summary { "All that this draft says" } (readiness(baseline, rule)) (habits(baseline, &place)) }
                 }
                 @if visit.may(May::Approve) { (ratify_form(visit, told)) }
             }
