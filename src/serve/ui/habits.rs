@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::Response;
 use bytes::Bytes;
 use maud::{Markup, html};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::customs::{Place, difference, habits};
 use super::shell::Tab;
@@ -92,7 +92,7 @@ fn glance(told: &Value) -> Markup {
 /// When the tasks of a baseline ended, the first and the last of them.
 fn days(baseline: &Value) -> Markup {
     let day = |pointer| text(baseline, pointer).and_then(|at| at.get(..10)).unwrap_or_default();
-    html! { (words(day("/since"))) " to " (words(day("/until"))) }
+    html! { time { (words(day("/since"))) } " to " time { (words(day("/until"))) } }
 }
 
 /// What can be told by it, and what not yet.
@@ -235,17 +235,20 @@ fn why(of: &str) -> Markup {
 /// Puts the draft that was shown in force, or an earlier version.
 pub(super) async fn ratify(sent: Sent) -> Response {
     let said = |name: &str| sent.more.get(name);
-    let mut wanted = json!({ "why": sent.why });
+    let mut wanted = Map::from_iter([("why".to_owned(), json!(sent.why))]);
     if let (Some(as_of), Some(digest)) = (said("as_of"), said("digest")) {
-        wanted["draft"] = json!({ "as_of": as_of, "digest": digest });
+        wanted.insert("draft".to_owned(), json!({ "as_of": as_of, "digest": digest }));
     }
     if let Some(version) = said("version") {
-        wanted["version"] = version.parse::<u32>().map_or_else(|_| json!(version), Value::from);
+        wanted.insert("version".to_owned(), version.parse::<u32>().map_or_else(|_| json!(version), Value::from));
     }
     let (page, done) = match sent.visit.id::<String>() {
         Ok(Id(agent)) => {
             let (sources, reviewer) = sent.visit.asks();
-            (home(&agent), baselines::ratify(sources, reviewer, Id(agent), wanted.to_string().into()).await)
+            (
+                home(&agent),
+                baselines::ratify(sources, reviewer, Id(agent), Value::Object(wanted).to_string().into()).await,
+            )
         }
         Err(why) => (String::new(), Err(why)),
     };
