@@ -108,17 +108,29 @@ impl Baseline {
         u32::try_from(span.as_secs() / (7 * 86_400)).unwrap_or(u32::MAX)
     }
 
+    /// What tells whether something is unusual, and how tasks scored by it; nothing where too few weeks were seen.
+    fn detectors(&self) -> [(&'static str, Option<&Tail>); 4] {
+        let hour = (self.weeks() >= WEEKS).then_some(&self.scores.hour);
+        let Scores { rate, size, step, .. } = &self.scores;
+        [("hour", hour), ("rate", Some(rate)), ("size", Some(size)), ("step", Some(step))]
+    }
+
+    /// What it has seen too few tasks for to tell whether it is unusual.
+    fn insufficient(&self) -> BTreeSet<&'static str> {
+        let tells = |tail: Option<&Tail>| tail.is_some_and(|tail| tail.tells(self.alpha));
+        self.detectors().into_iter().filter(|(_, tail)| !tells(*tail)).map(|(name, _)| name).collect()
+    }
+
     /// What it says of a call. `knows` tells whether a value is among its values.
     pub fn weigh(&self, call: &Made<'_>, knows: impl Fn(Key) -> bool) -> BaselineFacts {
         if !self.ready {
             return BaselineFacts::default();
         }
-        let hour = |alpha| (self.weeks() >= WEEKS).then_some(alpha);
         let scores = [
-            ("hour", hour(self.alpha), &self.scores.hour, Some(self.hours.score(hour_of_week(call.at)))),
-            ("rate", Some(self.alpha), &self.scores.rate, Some(u64::from(call.in_a_minute))),
-            ("size", Some(self.alpha), &self.scores.size, call.bytes),
-            ("step", Some(self.alpha), &self.scores.step, Some(self.sequence.score(call.behind, call.action))),
+            Some(self.hours.score(hour_of_week(call.at))),
+            Some(u64::from(call.in_a_minute)),
+            call.bytes,
+            Some(self.sequence.score(call.behind, call.action)),
         ];
         let mut facts = BaselineFacts {
             ready: true,
@@ -129,9 +141,9 @@ impl Baseline {
             novel_destination: call.values.iter().any(|used| used.is_destination && !knows(used.key)),
             ..BaselineFacts::default()
         };
-        for (name, alpha, tail, score) in scores {
+        for ((name, tail), score) in self.detectors().into_iter().zip(scores) {
             let Some(score) = score else { continue };
-            match alpha.and_then(|alpha| tail.chance(score, alpha)) {
+            match tail.and_then(|tail| tail.chance(score, self.alpha)) {
                 Some(chance) => {
                     facts.chances.insert(name.into(), i64::from(chance));
                     if chance <= self.alpha {

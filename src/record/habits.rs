@@ -112,10 +112,18 @@ impl Shown {
     /// agent was quarantined within that time: something may have been wrong with it already.
     pub fn draft(&self, rule: &BaselineRule, now: Timestamp) -> Baseline {
         let held = |ended: Timestamp| now.since(ended) < rule.hold;
-        let doubted = |ended: Timestamp| self.stopped.iter().any(|at| *at >= ended && at.since(ended) < rule.hold);
-        let counts = |(ended, _): &&(Timestamp, Course)| !held(*ended) && !doubted(*ended);
+        let counts = |(ended, _): &&(Timestamp, Course)| !held(*ended) && !self.doubts(*ended, rule);
         let tasks: Vec<_> = self.tasks.iter().filter(counts).cloned().collect();
         Baseline::draft(&tasks, rule)
+    }
+
+    /// How many of them never count, because the agent was quarantined soon after.
+    pub fn doubted(&self, rule: &BaselineRule) -> usize {
+        self.tasks.iter().filter(|(ended, _)| self.doubts(*ended, rule)).count()
+    }
+
+    fn doubts(&self, ended: Timestamp, rule: &BaselineRule) -> bool {
+        self.stopped.iter().any(|at| *at >= ended && at.since(ended) < rule.hold)
     }
 }
 

@@ -5,6 +5,9 @@ mod agents;
 mod asks;
 mod call;
 mod calls;
+mod customs;
+mod habits;
+mod heat;
 mod lineage;
 mod live;
 mod login;
@@ -53,6 +56,9 @@ pub(super) fn routes() -> Router<Arc<Sources>> {
         .route("/s/{session}/asks/{id}/deny", post(asks::deny))
         .route("/s/{session}/glass/{id}/review", post(asks::review))
         .route("/s/{session}/agents", get(agents::page))
+        .route("/s/{session}/agents/{id}", get(habits::page))
+        .route("/s/{session}/agents/{id}/ratify", post(habits::ratify))
+        .route("/s/{session}/agents/{id}/reset", post(habits::reset))
         .route("/s/{session}/agents/{id}/quarantine", post(agents::quarantine))
         .route("/s/{session}/agents/{id}/release", post(agents::release))
         .route("/s/{session}/lineage", get(lineage::page))

@@ -30,14 +30,14 @@ async function open(options = {}) {
     if (/Content Security Policy|TrustedHTML/i.test(message.text())) odd.push(`what the policy stopped: ${message.text()}`);
   });
   page.on("request", (request) => {
-    if (!request.url().startsWith(told.admin)) odd.push(`something from elsewhere: ${request.url()}`);
+    if (![told.admin, told.office.admin].some((door) => request.url().startsWith(door))) odd.push(`something from elsewhere: ${request.url()}`);
   });
   return page;
 }
 
-async function login(page) {
-  await page.goto(told.admin);
-  await page.fill("input[name=token]", told.token);
+async function login(page, door = told) {
+  await page.goto(door.admin);
+  await page.fill("input[name=token]", door.token);
   await page.click("button");
   await page.waitForURL("**/calls");
   return page.url().replace(/\/calls$/, "");
@@ -170,9 +170,29 @@ const acts = {
     await new Promise((done) => setTimeout(done, 1200));
     for (const colorScheme of ["light", "dark"]) {
       for (const width of [1360, 420]) {
-        await everyPage(await open({ colorScheme, viewport: { width, height: 900 } }), `${colorScheme}-${width}`);
+        const options = { colorScheme, viewport: { width, height: 900 } };
+        await everyPage(await open(options), `${colorScheme}-${width}`);
+        await habits(await open(options), `${colorScheme}-${width}`);
       }
     }
+  },
+
+  async "without a script, a draft is put in force, an earlier version put back, and all of it taken away"() {
+    const page = await open({ javaScriptEnabled: false });
+    const base = await login(page, told.office);
+    await page.goto(base + "/agents");
+    await page.click("text=What it usually does");
+    assert.match(await page.textContent("main"), /tracker\/bill\.pay/);
+    await page.fill("#why-ratify", "it pays now");
+    await page.click("text=Put this draft in force");
+    await page.waitForSelector("#version-2 >> text=in force");
+    await page.click("text=Put version 1 back in force");
+    await page.click("#version-1 button");
+    await page.waitForSelector("#version-3 .badge");
+    assert.equal(await page.isVisible("#why-reset"), false, "nobody resets by one press");
+    await page.click("text=Take it out of force");
+    await page.click("section:has(#reset) button");
+    await page.waitForSelector("text=No baseline is in force");
   },
 };
 
@@ -192,7 +212,7 @@ async function everyPage(page, kind) {
     for (const summary of await page.locator("summary").all()) await summary.click();
     await look(page, `story-${is}`, kind);
   }
-  for (const name of ["refusals", "asks", "agents", "lineage", "calls/nothing", "calls?agent=nobody"]) {
+  for (const name of ["refusals", "asks", "agents", "agents/helper", "lineage", "calls/nothing", "calls?agent=nobody"]) {
     await page.goto(`${base}/${name}`);
     if (name === "lineage") {
       await page.click("text=Verify now");
@@ -200,6 +220,26 @@ async function everyPage(page, kind) {
     }
     await look(page, name.replace(/\W/g, "-"), kind);
   }
+  await page.context().close();
+}
+
+// A page that stays as it was opened, and fits with a picture that does not.
+async function habits(page, kind) {
+  const base = await login(page, told.office);
+  await page.goto(base + "/agents");
+  await look(page, "agents-habits", kind);
+  await page.goto(base + "/agents/helper");
+  assert.match(await page.textContent("#state"), /how it was when it was opened/);
+  await look(page, "habits", kind);
+  for (const summary of await page.locator("summary").all()) if (await summary.isVisible()) await summary.click();
+  await look(page, "habits-open", kind);
+  // Where the picture does not fit, whoever has only keys moves along it.
+  const picture = page.locator("[role=region] >> nth=0");
+  await picture.focus();
+  await page.keyboard.press("ArrowRight");
+  const narrow = await picture.evaluate((it) => it.scrollWidth > it.clientWidth);
+  assert.equal(narrow, kind.endsWith("-420"), `${kind}: the picture is wider than its place`);
+  if (narrow) await page.waitForFunction(() => document.querySelector("[role=region]").scrollLeft > 0);
   await page.context().close();
 }
 

@@ -1,7 +1,7 @@
 //! What agents usually do: learned from clean tasks alone, put in force by people alone, and what is not like an agent then
 //! (METHOD §4, ATTACKS N4; attacks by hour, rate, source and size, of which no public trace tells).
 
-mod office;
+pub mod office;
 mod validity;
 
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ async fn what_is_not_like_the_agent_is_asked_about_and_what_is_as_always_is_not(
     assert_eq!((sent.status, office.facts(&sent).await), (200, Value::Null));
     office.at(MONDAY + 8 * 7 * DAY);
     office.ratified().await;
+    assert_eq!(office.shown().await["in_force"]["baseline"]["insufficient"], json!([]), "all four can tell");
 
     office.usual().await;
     let as_always = office.open(&["ana@corp.example"]).await;
@@ -283,5 +284,6 @@ async fn what_ended_shortly_before_a_quarantine_is_never_learned() {
     office.at(MONDAY + 10 * DAY);
     let shown = office.shown().await;
     assert_eq!((&shown["draft"]["baseline"]["tasks"], &shown["draft"]["held"]), (&json!(1), &json!(1)), "{shown:#}");
+    assert_eq!(shown["draft"]["doubted"], 1, "{shown:#}");
     invariants::hold(&mut office.sidecar).await;
 }

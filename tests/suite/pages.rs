@@ -3,6 +3,7 @@
 
 mod browser;
 mod forms;
+mod habits;
 mod hostile;
 mod rights;
 mod terminal;
@@ -158,8 +159,16 @@ async fn a_session_is_its_cookie_under_its_own_path_and_nothing_else() {
     let stolen = Session { place: eve.place.clone(), cookie: ana.cookie.clone() };
     assert_eq!(stolen.get(&sidecar, "calls").await.status, 401, "whoever was shown the cookie knows no path");
     assert_eq!(send(&sidecar, &format!("GET {}/calls", ana.place), "", "").await.status, 401, "without its cookie");
-    for page in ["calls", "refusals", "asks", "agents", "lineage", "live", "calls/01a20d78-a14e-794c-8f4b-5dab522deea2"]
-    {
+    for page in [
+        "calls",
+        "refusals",
+        "asks",
+        "agents",
+        "agents/helper",
+        "lineage",
+        "live",
+        "calls/01a20d78-a14e-794c-8f4b-5dab522deea2",
+    ] {
         let outside = send(&sidecar, &format!("GET {}/{page}", ana.place), "cookie: countersign=guessed\r\n", "").await;
         assert_eq!(outside.status, 401, "{page}");
     }
@@ -195,7 +204,7 @@ async fn a_page_answers_to_its_own_name_only_and_lets_nobody_frame_or_feed_it() 
         assert_eq!(answer.status, 403, "{host}");
         assert!(!answer.body.contains("ana"), "{answer:?}");
     }
-    for page in ["calls", "refusals", "asks", "agents", "lineage", "calls/no-such"] {
+    for page in ["calls", "refusals", "asks", "agents", "agents/helper", "lineage", "calls/no-such"] {
         let answer = ana.get(&sidecar, page).await;
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self';"), "{policy}");

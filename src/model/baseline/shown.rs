@@ -22,6 +22,8 @@ pub struct ShownBaseline<'a> {
     pub ready: bool,
     /// The chance below which something is unusual, in ten-thousandths.
     pub alpha: u32,
+    /// Which of `hour`, `rate`, `size` and `step` cannot be told to be unusual yet: too few tasks were seen for that.
+    pub insufficient: BTreeSet<&'static str>,
     /// Actions, and in how many tasks each was.
     pub actions: &'a BTreeMap<Arc<str>, u32>,
     /// Which action came behind which.
@@ -76,6 +78,7 @@ impl Baseline {
             until: self.until,
             ready: self.ready,
             alpha: self.alpha,
+            insufficient: self.insufficient(),
             actions: &self.actions,
             steps: &self.steps,
             resources: &self.resources,

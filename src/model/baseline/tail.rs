@@ -24,6 +24,11 @@ impl Tail {
         Self { tasks, greatest }
     }
 
+    /// Whether enough tasks were seen to tell `alpha` from nothing.
+    pub(super) fn tells(&self, alpha: u32) -> bool {
+        self.chance(u64::MAX, alpha).is_some()
+    }
+
     /// The chance that a task like those scores at least so much, in ten-thousandths, rounded up; `None` while too few were
     /// seen to tell `alpha` from nothing. A score that is not among the greatest has a greater chance than this says.
     pub(super) fn chance(&self, score: u64, alpha: u32) -> Option<u32> {

@@ -58,8 +58,10 @@ pub(in crate::serve) struct Known {
     pub draft: Baseline,
     /// … as of then.
     pub as_of: Timestamp,
-    /// Tasks that do not count yet, or that somebody may not want to count.
+    /// Tasks that do not count: that ended too short a time ago, …
     pub held: usize,
+    /// … and of them those that never will, since the agent was quarantined soon after.
+    pub doubted: usize,
 }
 
 impl Known {
@@ -85,7 +87,8 @@ impl Known {
     ) -> Self {
         let draft = shown.draft(rule, now);
         let counted = usize::try_from(draft.tasks).unwrap_or(usize::MAX);
-        Self { past, in_force, held: shown.tasks.len().saturating_sub(counted), draft, as_of: now }
+        let (held, doubted) = (shown.tasks.len().saturating_sub(counted), shown.doubted(rule));
+        Self { past, in_force, held, doubted, draft, as_of: now }
     }
 
     /// The next one that is put in force.
@@ -134,7 +137,10 @@ pub(in crate::serve) async fn show(
         "in_force": known.in_force.as_ref().map(|known| {
             json!({ "version": known.version, "drift": known.drift(), "baseline": known.baseline.shown() })
         }),
-        "draft": { "as_of": known.as_of, "digest": known.draft.digest(), "held": known.held, "baseline": known.draft.shown() },
+        "draft": {
+            "as_of": known.as_of, "digest": known.draft.digest(), "held": known.held, "doubted": known.doubted,
+            "baseline": known.draft.shown(),
+        },
         "difference": before.difference(&known.draft),
         "history": history.collect::<Vec<_>>(),
     })))

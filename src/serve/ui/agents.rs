@@ -5,13 +5,14 @@ use bytes::Bytes;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use super::habits;
 use super::shell::Tab;
 use super::story::{Verdict, badge};
 use super::visit::{Sent, Visit};
 use super::words::{at, count, not_allowed, text, time, value, words};
 use crate::model::{CallId, May};
-use crate::serve::admin::agents;
 use crate::serve::admin::reviewer::{Denied, Id};
+use crate::serve::admin::{agents, baselines};
 
 pub(super) async fn page(visit: Visit) -> Response {
     let body = show(&visit).await;
@@ -23,14 +24,17 @@ async fn show(visit: &Visit) -> Result<(String, Markup), Denied> {
     let listed = agents::list(sources, reviewer).await?;
     let (sources, reviewer) = visit.asks();
     let lent = agents::credentials(sources, reviewer).await?;
+    let (sources, reviewer) = visit.asks();
+    let known = baselines::list(sources, reviewer).await?;
     let listed = at(&listed, "/agents").as_array().map_or(&[][..], Vec::as_slice);
     let lent = at(&lent, "/credentials").as_array().map_or(&[][..], Vec::as_slice);
+    let known = at(&known, "/baselines").as_array().map_or(&[][..], Vec::as_slice);
     let page = html! {
         h1 { "Agents" }
         @if !visit.may(May::Quarantine) { (not_allowed(May::Quarantine)) }
         div id="agents" data-live="merge" {
             @if listed.is_empty() { p.empty id="no-agents" { "The configuration has no agents." } }
-            @for agent in listed { (card(visit, agent)) }
+            @for agent in listed { (card(visit, agent, known)) }
         }
         h2 { "Calls under way" }
         div id="lent" data-live="swap" {
@@ -41,7 +45,7 @@ async fn show(visit: &Visit) -> Result<(String, Markup), Denied> {
     Ok(("Agents".to_owned(), page))
 }
 
-fn card(visit: &Visit, agent: &Value) -> Markup {
+fn card(visit: &Visit, agent: &Value, known: &[Value]) -> Markup {
     let name = text(agent, "/agent").unwrap_or_default();
     let stopped = at(agent, "/quarantined") == true;
     let calls = usize::try_from(at(agent, "/under_way").as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
@@ -59,6 +63,9 @@ fn card(visit: &Visit, agent: &Value) -> Markup {
                 }
                 ". " (count(calls, "call", "calls")) " under way. "
                 a href=(visit.to(&format!("calls?agent={name}"))) { "Its calls" }
+            }
+            @if let Some(known) = known.iter().find(|known| text(known, "/agent") == Some(name)) {
+                p { (habits::line(known)) " " a href=(visit.to(&format!("agents/{name}"))) { "What it usually does" } }
             }
             @if visit.may(May::Quarantine) {
                 form.answer method="post" action=(visit.to(&format!("agents/{name}/{what}"))) {

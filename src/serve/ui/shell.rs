@@ -18,6 +18,8 @@ pub(super) enum Tab {
     Refusals,
     Asks,
     Agents,
+    /// One agent's habits, below Agents. It stays as it was opened: what is put in force is what was looked at.
+    Habits,
     Lineage,
     /// One of none of these.
     None,
@@ -30,6 +32,17 @@ const TABS: [(Tab, &str, &str); 5] = [
     (Tab::Agents, "agents", "Agents"),
     (Tab::Lineage, "lineage", "Lineage"),
 ];
+
+impl Tab {
+    /// The one among those at the top.
+    fn listed(self) -> Self {
+        if self == Self::Habits { Self::Agents } else { self }
+    }
+
+    fn follows_what_happens(self) -> bool {
+        self != Self::Habits
+    }
+}
 
 impl Visit {
     /// A page with all that is around it; or why there is none.
@@ -70,13 +83,13 @@ impl Visit {
             (DOCTYPE)
             html lang="en" {
                 (head(title))
-                body data-live=(self.to("live")) {
+                body data-live=[tab.follows_what_happens().then(|| self.to("live"))] {
                     a.skip href="#main" { "To the content" }
                     header {
                         a.brand href=(self.to("calls")) { span.mark aria-hidden="true" {} "Countersign" }
                         nav aria-label="Pages" {
                             @for (other, to, name) in TABS {
-                                a href=(self.to(to)) aria-current=[(other == tab).then_some("page")] {
+                                a href=(self.to(to)) aria-current=[(other == tab.listed()).then_some("page")] {
                                     (name)
                                     @if other == Tab::Asks {
                                         @if waiting > 0 { " " span.count id="waiting" { (waiting) span.unseen { " waiting" } } }

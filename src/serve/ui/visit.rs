@@ -111,6 +111,8 @@ pub(super) struct Sent {
     pub(super) visit: Visit,
     /// What they wrote.
     pub(super) why: String,
+    /// What it says besides.
+    pub(super) more: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +120,8 @@ struct Filled {
     form: String,
     #[serde(default)]
     why: String,
+    #[serde(flatten)]
+    more: BTreeMap<String, String>,
 }
 
 impl FromRequest<Arc<Sources>> for Sent {
@@ -129,11 +133,11 @@ impl FromRequest<Arc<Sources>> for Sent {
         let denied = |why: Denied| login::sorry(&why);
         says_whence(&parts.headers).map_err(denied)?;
         let filled = Form::<Filled>::from_request(Request::from_parts(parts, body), sources).await;
-        let Form(Filled { form, why }) = filled.map_err(|error| denied(Denied::unclear(error)))?;
+        let Form(Filled { form, why, more }) = filled.map_err(|error| denied(Denied::unclear(error)))?;
         if !bool::from(form.as_bytes().ct_eq(visit.form.as_bytes())) {
             return Err(denied(Denied::not("this form is of another session; open the page anew")));
         }
-        Ok(Self { visit, why })
+        Ok(Self { visit, why, more })
     }
 }
 

@@ -22,7 +22,7 @@ async fn each_thing_that_a_page_does_takes_the_right_to_do_it() {
         let answer = session.post(&sidecar, &to, "why=because").await;
         assert!(answer.status == 403 && answer.body.contains("does not list"), "{who} {to}: {answer:?}");
     }
-    for page in ["agents", "live"] {
+    for page in ["agents", "agents/helper", "live"] {
         assert_eq!(kim.get(&sidecar, page).await.status, 403, "kim may not read: {page}");
     }
     assert_eq!(sidecar.records("quarantined").len(), 0);
