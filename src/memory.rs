@@ -154,6 +154,7 @@ impl Memory {
     pub fn quarantine<T>(&self, agent: &AgentName, record: impl FnOnce() -> T) -> T {
         let recorded = self.standing.quarantine(agent, record);
         self.cut(|call| call.agent == *agent);
+        self.tasks.doubt_all(agent);
         recorded
     }
 

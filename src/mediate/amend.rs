@@ -92,11 +92,11 @@ impl Mediator {
             self.rail.note(closed(child, "parent", now));
         }
         self.cancel(|about| about.task == task.id || ended.iter().any(|ended| ended.task.id == about.task));
-        for Closed { task, course } in ended.iter().filter(|_| by == "opener") {
-            if let Some(course) = course {
-                self.rail.note(learned(task, course, now));
-                self.memory.baselines().note(&task.agent, course);
-            }
+        // What came out of it was not at its end yet: that teaches nothing.
+        let shown = ended.first().filter(|_| by == "opener").and_then(|ended| ended.course.as_ref());
+        if let Some(course) = shown {
+            self.rail.note(learned(task, course, now));
+            self.memory.baselines().note(&task.agent, course);
         }
         Ok(())
     }
@@ -144,6 +144,7 @@ impl Mediator {
         }
         let only_asks = allowed.agreed.is_none() && findings.iter().all(|finding| finding.ask.is_some());
         let Some((facts, id)) = allowed.facts.filter(|_| only_asks).zip(ask::name()) else {
+            self.memory.doubt(task.id);
             return Err(Refusal::NotAmended(findings.into()));
         };
         let about = About {

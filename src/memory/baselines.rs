@@ -49,11 +49,12 @@ impl InForce {
     }
 
     fn note(&self, course: &Course) {
+        let new = self.baseline.wonders_at(course);
         let mut wondered = lock(&self.wondered);
         if wondered.len() == LAST_TASKS {
             wondered.pop_front();
         }
-        wondered.push_back(self.baseline.wonders_at(course));
+        wondered.push_back(new);
     }
 }
 

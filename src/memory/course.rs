@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::agreements::Agreements;
-use super::live::State;
+use super::live::{Live, State};
+use super::lock;
 use crate::model::{
     Aimed, Call, Course, Critical, Effect, Facts, Key, Label, Made, OpenedBy, SinkKind, Timestamp, Used, Word,
 };
@@ -42,6 +43,15 @@ impl Running {
     }
 }
 
+impl Live {
+    /// Nothing is to be learned from it any more, nor from its parents: what is wrong in a child is wrong in them.
+    pub(super) fn spoil(self: &Arc<Self>) {
+        for live in self.line() {
+            lock(&live.state).course.get_or_insert_default().spoiled = true;
+        }
+    }
+}
+
 impl State {
     /// A call is claimed for the task.
     pub(super) fn stand(&mut self, at: Timestamp) -> InCourse {
@@ -49,10 +59,9 @@ impl State {
     }
 
     /// A call was permitted and recorded.
-    pub(super) fn go_on(&mut self, made: &Made<'_>, words: &[Word], clean: bool) {
+    pub(super) fn go_on(&mut self, made: &Made<'_>, words: &[Word]) {
         let running = self.course.get_or_insert_default();
         running.last = Some(made.action.clone());
-        running.spoiled |= !clean;
         match self.task.opened_by {
             // What no framework opened teaches nothing, so it need not be kept.
             OpenedBy::Framework => running.course.add(made, words),
@@ -60,17 +69,14 @@ impl State {
         }
     }
 
-    /// What was done in it is not all known any more.
-    pub(super) fn spoil(&mut self) {
-        self.course.get_or_insert_default().spoiled = true;
-    }
-
     /// The task has come to its end: what it shows, if it is anything to learn from. A task is if a framework opened it, if
-    /// nothing was denied or alarmed in it, and if nothing was let in it on no more than a stranger's word.
+    /// nothing was denied or alarmed in it, and if nothing was let in it on no more than a stranger's word. What is claimed
+    /// still may be let in this moment, and nobody knows on whose word.
     pub(super) fn shown(&mut self) -> Option<Course> {
         let running = self.course.take()?;
         let by_framework = self.task.opened_by == OpenedBy::Framework;
-        let clean = !running.spoiled && !self.alarmed && self.denials == 0 && !running.course.is_empty();
+        let clean =
+            !running.spoiled && !self.alarmed && self.denials == 0 && self.claimed == 0 && !running.course.is_empty();
         (by_framework && clean).then_some(running.course)
     }
 }

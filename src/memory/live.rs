@@ -29,7 +29,7 @@ pub(super) struct State {
     pub(super) task: Arc<Task>,
     pub(super) over: bool,
     pub(super) calls: u64,
-    claimed: u64,
+    pub(super) claimed: u64,
     pub(super) under_way: u64,
     /// Calls of an earlier run of which nobody knows any more what they were: each may have been any.
     pub(super) forgotten: u64,
@@ -150,6 +150,9 @@ impl Live {
             snapshot.place = state.stand(call.received_at);
             (snapshot, line)
         };
+        if snapshot.task.overflow {
+            self.spoil();
+        }
         for live in self.line() {
             let mut state = lock(&live.state);
             snapshot.used.most(state.used(key));
@@ -178,7 +181,10 @@ impl Live {
 
     /// What was claimed is used, and shows what its agent does.
     pub(super) fn spend(self: &Arc<Self>, fingerprint: Digest, (made, words, clean): (&Made<'_>, &[Word], bool)) {
-        lock(&self.state).go_on(made, words, clean);
+        lock(&self.state).go_on(made, words);
+        if !clean {
+            self.spoil();
+        }
         for live in self.line() {
             let mut state = lock(&live.state);
             state.unclaim(key_of(fingerprint));
@@ -239,7 +245,6 @@ impl Live {
     pub(super) fn count(self: &Arc<Self>, fingerprint: Option<Digest>, action: &Arc<str>) {
         for live in self.line() {
             let mut state = lock(&live.state);
-            state.spoil();
             match fingerprint {
                 Some(fingerprint) => state.count(key_of(fingerprint), action),
                 None => {

@@ -106,6 +106,8 @@ impl Memory {
         }
         let mut index = lock(&self.tasks.index);
         for (live, token, _) in kept.into_iter().filter(|(_, _, over)| !over) {
+            // What was denied in it, alarmed or doubted is not known any more.
+            live.spoil();
             index.insert(live, token);
         }
     }

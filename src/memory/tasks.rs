@@ -115,7 +115,15 @@ impl Tasks {
     pub fn doubt(&self, id: TaskId) {
         let live = lock(&self.index).by_id.get(&id).cloned();
         if let Some(live) = live {
-            lock(&live.state).spoil();
+            live.spoil();
+        }
+    }
+
+    /// Nothing is to be learned from any task of this agent that is not over.
+    pub fn doubt_all(&self, agent: &AgentName) {
+        let all: Vec<_> = lock(&self.index).by_id.values().cloned().collect();
+        for live in all.iter().filter(|live| live.task().agent == *agent) {
+            live.spoil();
         }
     }
 

@@ -9,6 +9,9 @@ use super::said::at;
 use super::{Event, Reader, Record, StoreError, Stored};
 use crate::model::{AgentName, Aims, Baseline, BaselineRule, Course, Digest, Task, Timestamp};
 
+/// Things that tasks have shown which are read at a time: some hundred bytes each.
+const MOST_SHOWN: usize = 500_000;
+
 /// A task ended cleanly, and shows what its agent does. Private fields: `aims`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Learned {
@@ -143,15 +146,20 @@ impl Reader {
         Ok(past)
     }
 
-    /// What tasks of an agent have shown since then; the last of them, at most so many.
+    /// What tasks of an agent have shown since then; the last of them, at most so many, and no more than fits into memory.
     pub fn shown(&self, agent: &str, since: Timestamp, most: usize) -> Result<Shown, StoreError> {
-        let mut left = most;
-        let wanted = |record: &Stored| {
-            left = left.saturating_sub(usize::from(is_of(record, agent)));
-            at(record) >= since && left > 0
-        };
-        let records = self.said(&["learned"], wanted)?;
-        let tasks = records.iter().rev().filter(|record| is_of(record, agent)).filter_map(course).collect();
+        let (mut tasks, mut left) = (Vec::new(), MOST_SHOWN);
+        self.each_said(&["learned"], |record| {
+            if at(&record) < since {
+                return false;
+            }
+            if let Some((ended, course)) = is_of(&record, agent).then(|| course(&record)).flatten() {
+                left = left.saturating_sub(course.len());
+                tasks.push((ended, course));
+            }
+            tasks.len() < most && left > 0
+        })?;
+        tasks.reverse();
         let stopped = self.said(&["quarantined"], |record| at(record) >= since)?;
         let stopped = stopped.iter().filter(|record| is_of(record, agent)).map(at).collect();
         Ok(Shown { tasks, stopped })

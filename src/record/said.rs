@@ -28,25 +28,34 @@ pub struct PastQuestion {
 impl Reader {
     /// The records of these kinds that are filed by kind, the latest first, for as long as `wanted` says so.
     pub fn said(&self, kinds: &[&str], mut wanted: impl FnMut(&Stored) -> bool) -> Result<Vec<Stored>, StoreError> {
+        let mut found = Vec::new();
+        self.each_said(kinds, |record| {
+            let goes_on = wanted(&record);
+            found.extend(goes_on.then_some(record));
+            goes_on
+        })?;
+        Ok(found)
+    }
+
+    /// Hands over the records of these kinds one by one, the latest first, for as long as `each` says so.
+    pub fn each_said(&self, kinds: &[&str], mut each: impl FnMut(Stored) -> bool) -> Result<(), StoreError> {
         let is_there = "SELECT 1 FROM sqlite_schema WHERE name = 'said'";
         // A file of an earlier format has none of them.
         if self.db.query_row(is_there, [], |_| Ok(())).optional()?.is_none() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let mut statement = self
             .db
             .prepare_cached("SELECT seq FROM said WHERE kind IN (SELECT value FROM json_each(?)) ORDER BY seq DESC")?;
         let mut rows = statement.query([serde_json::to_string(kinds)?])?;
-        let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let seq = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
             let Some(record) = self.record(seq)? else { continue };
-            if !wanted(&record) {
+            if !each(record) {
                 break;
             }
-            found.push(record);
         }
-        Ok(found)
+        Ok(())
     }
 
     /// For whom the glass was broken since then, and until when; the earliest first.

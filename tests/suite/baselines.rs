@@ -2,6 +2,7 @@
 //! (METHOD §4, ATTACKS N4; attacks by hour, rate, source and size, of which no public trace tells).
 
 pub mod office;
+mod spoiled;
 mod validity;
 
 use serde_json::{Value, json};

@@ -133,6 +133,12 @@ impl Course {
         self.hours.values().flatten().copied().collect()
     }
 
+    /// How many things it shows.
+    pub fn len(&self) -> usize {
+        let values: usize = self.aims.values.values().map(BTreeMap::len).sum();
+        self.actions.len() + self.steps.len() + self.aims.resources.len() + self.aims.sources.len() + values
+    }
+
     /// It shows nothing: no call was permitted in it.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()

@@ -13,9 +13,13 @@ const DETECTORS: u64 = 4;
 /// The greatest chance that may be called unusual, in ten-thousandths: rare tasks would make the budget meaningless.
 const GREATEST: u64 = 500;
 
-/// Resources and values that a baseline holds, so that it fits into a record: those that were used in most tasks.
-const MOST_RESOURCES: usize = 512;
-const MOST_VALUES: usize = 2_048;
+/// What a baseline holds of each, so that it fits into a record: what was done in most tasks.
+const MOST_TOOLS: usize = 64;
+const MOST_ACTIONS: usize = 256;
+const MOST_STEPS: usize = 256;
+const MOST_RESOURCES: usize = 128;
+const MOST_SOURCES: usize = 32;
+const MOST_VALUES: usize = 1_536;
 
 const WEEK: u64 = 7 * 86_400;
 
@@ -66,11 +70,11 @@ impl Baseline {
         };
         let values = seen(tasks, rule, vouched);
         self.rare = [actions.rare, steps.rare, resources.rare, sources.rare, values.rare].iter().sum();
-        self.actions = actions.habits.into_iter().map(|(count, action)| (action, count)).collect();
-        self.steps = steps.habits.into_iter().map(|(_, step)| step).collect();
-        self.resources = resources.most(MOST_RESOURCES).collect();
-        self.sources = sources.habits.into_iter().map(|(_, source)| source).collect();
-        for (place, key) in values.most(MOST_VALUES) {
+        self.actions = actions.most(MOST_ACTIONS).map(|(count, action)| (action, count)).collect();
+        self.steps = steps.most(MOST_STEPS).map(|(_, step)| step).collect();
+        self.resources = resources.most(MOST_RESOURCES).map(|(_, resource)| resource).collect();
+        self.sources = sources.most(MOST_SOURCES).map(|(_, source)| source).collect();
+        for (_, (place, key)) in values.most(MOST_VALUES) {
             self.values.entry(place).or_default().insert(key);
         }
     }
@@ -84,9 +88,9 @@ struct Seen<T> {
 
 impl<T: Ord> Seen<T> {
     /// The habits of most tasks.
-    fn most(mut self, most: usize) -> impl Iterator<Item = T> {
+    fn most(mut self, most: usize) -> impl Iterator<Item = (u32, T)> {
         self.habits.sort_unstable_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.cmp(b)));
-        self.habits.into_iter().take(most).map(|(_, habit)| habit)
+        self.habits.into_iter().take(most)
     }
 }
 
@@ -124,6 +128,9 @@ fn alpha(tasks: &[(Timestamp, Course)], rule: &BaselineRule) -> u32 {
 fn heat(tasks: &[(Timestamp, Course)]) -> BTreeMap<std::sync::Arc<str>, Vec<u32>> {
     let mut heat: BTreeMap<_, Vec<u32>> = BTreeMap::new();
     for (tool, hours) in tasks.iter().flat_map(|(_, course)| &course.hours) {
+        if heat.len() >= MOST_TOOLS && !heat.contains_key(tool) {
+            continue;
+        }
         let counts = heat.entry(tool.clone()).or_insert_with(|| vec![0; 24]);
         let of_day: BTreeSet<usize> = hours.iter().map(|hour| usize::from(hour % 24)).collect();
         for hour in of_day {
@@ -133,4 +140,43 @@ fn heat(tasks: &[(Timestamp, Course)]) -> BTreeMap<std::sync::Arc<str>, Vec<u32>
         }
     }
     heat
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Digest, Key};
+
+    #[test]
+    fn the_largest_baseline_fits_into_a_record() {
+        let name = |number: usize| format!("{number:04}/{}", "x".repeat(60));
+        let tasks: Vec<(Timestamp, Course)> = (0..40)
+            .map(|task| {
+                let mut course = Course::default();
+                for number in (task * 64)..(task * 64 + 64) {
+                    course.actions.insert(name(number).into(), 1);
+                    course.hours.insert(name(number).into(), (0..24).collect());
+                    for next in 0..4 {
+                        course.steps.push((name(number).into(), name(number + next).into(), 1));
+                    }
+                }
+                course.aims.resources =
+                    (0..256).map(|number| format!("{task:04}{number:04}{}", "r".repeat(248))).collect();
+                course.aims.sources =
+                    (0..16).map(|number| format!("{task:04}{number:04}{}", "s".repeat(248))).collect();
+                let key = |number: usize| Key::of(Digest::of(format!("{task} {number}").as_bytes()));
+                let place: Arc<str> = format!("{} body:/to", name(task)).into();
+                course.aims.values.insert(place, (0..512).map(|number| (key(number), Word::Agreed)).collect());
+                course.most_in_a_minute = u32::MAX;
+                course.longest_body = u64::MAX;
+                (Timestamp::from_millis(i64::try_from(task).unwrap() * 86_400_000), course)
+            })
+            .collect();
+        let baseline = Baseline::draft(&tasks, &BaselineRule { tasks: 1, days: 1, ..BaselineRule::default() });
+        assert_eq!((baseline.resources.len(), baseline.sources.len()), (MOST_RESOURCES, MOST_SOURCES));
+        let bytes = serde_json::to_vec(&baseline).unwrap().len();
+        assert!(bytes < 250 * 1024, "{bytes} bytes");
+    }
 }

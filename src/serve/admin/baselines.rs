@@ -18,7 +18,7 @@ use crate::record::{self, PastBaseline, PastBaselines, Shown};
 type Answer = Result<Json<Value>, Denied>;
 
 /// Tasks that a draft is made of, at most: the last ones.
-const MOST_TASKS: usize = 10_000;
+const MOST_TASKS: usize = 5_000;
 
 /// What is to be put in force.
 #[derive(Default, Deserialize)]
@@ -74,10 +74,11 @@ impl Known {
             let past = reader.baselines(name.as_str())?;
             let since = now.before(rule.window);
             let since = past.reset.map_or(since, |reset| reset.max(since));
-            Ok((past, reader.shown(name.as_str(), since, MOST_TASKS)?))
+            let shown = reader.shown(name.as_str(), since, MOST_TASKS)?;
+            // Here, where it keeps nobody waiting: it may be much.
+            Ok(Self::drafted(past, in_force, (&shown, &rule, now)))
         };
-        let (past, shown) = Lineage(sources.clone()).ask(read).await?;
-        Ok(Self::drafted(past, in_force, (&shown, &rule, now)))
+        Lineage(sources.clone()).ask(read).await
     }
 
     fn drafted(
@@ -90,12 +91,19 @@ impl Known {
         let (held, doubted) = (shown.tasks.len().saturating_sub(counted), shown.doubted(rule));
         Self { past, in_force, held, doubted, draft, as_of: now }
     }
+}
 
-    /// The next one that is put in force.
-    fn next(&self, agent: &AgentName, by: &str, (baseline, at): (Baseline, Timestamp)) -> PastBaseline {
-        let version = self.past.all.last().map_or(0, |last| last.version).saturating_add(1);
-        PastBaseline { agent: agent.to_string(), version, at, by: by.to_owned(), baseline: Some(baseline) }
-    }
+/// The next one of an agent that is put in force.
+async fn next(
+    sources: &Arc<Sources>,
+    agent: &AgentName,
+    by: &str,
+    (baseline, at): (Baseline, Timestamp),
+) -> Result<PastBaseline, Denied> {
+    let name = agent.clone();
+    let past = Lineage(sources.clone()).ask(move |reader| reader.baselines(name.as_str())).await?;
+    let version = past.all.last().map_or(0, |last| last.version).saturating_add(1);
+    Ok(PastBaseline { agent: agent.to_string(), version, at, by: by.to_owned(), baseline: Some(baseline) })
 }
 
 /// Every agent's, in short.
@@ -164,7 +172,6 @@ pub(in crate::serve) async fn ratify(
     reviewer.must(May::Approve)?;
     let agent = super::agents::known(&sources, &agent)?;
     let wanted: Wanted = read(&body, "{\"draft\": {\"as_of\", \"digest\"}} or {\"version\": N}, and perhaps \"why\"")?;
-    let _one_after_the_other = sources.deciding.lock().await;
     let now = sources.rail.now();
     let as_of = wanted.draft.as_ref().map_or(now, |draft| draft.as_of.min(now));
     let known = Known::of(&sources, &agent, as_of).await?;
@@ -183,7 +190,8 @@ pub(in crate::serve) async fn ratify(
             "nothing was learned of this agent yet: no task of it has ended cleanly and long ago enough",
         ));
     }
-    let next = known.next(&agent, reviewer.by(), (baseline, now));
+    let _one_after_the_other = sources.deciding.lock().await;
+    let next = next(&sources, &agent, reviewer.by(), (baseline, now)).await?;
     let record = record::ratified(&next, wanted.version, &wanted.why);
     let recorded = sources.rail.commit(record).await.map_err(|error| Denied::unrecorded(&error))?;
     let version = next.version;
