@@ -138,17 +138,17 @@ fn an_older_file_is_taken_on_and_a_newer_one_as_far_as_it_lets_us() {
         .execute_batch("UPDATE meta SET value = '1' WHERE key = 'format'; DELETE FROM meta WHERE key = 'needs'")
         .unwrap();
     let (lineage, limbo) = place.open();
-    assert_eq!((format(), limbo.calls.len()), ("3".into(), 1));
+    assert_eq!((format(), limbo.calls.len()), ("4".into(), 1));
     put(&lineage, ended(1, Revocation::Confirmed));
     drop(lineage);
     // Version N + 1 has written to it, and says that this one may go on.
-    place.sql().execute("UPDATE meta SET value = '4' WHERE key = 'format'", []).unwrap();
+    place.sql().execute("UPDATE meta SET value = '5' WHERE key = 'format'", []).unwrap();
     place.sql().execute_batch("CREATE TABLE tomorrow (a); CREATE INDEX tomorrows ON records (at)").unwrap();
     let (lineage, _) = place.open();
     assert_eq!(put(&lineage, permitted(2)), 2);
     drop(lineage);
     let report = verify(&Reader::open(&place.path()).unwrap(), None, Some(&place.vkey()));
-    assert!(report.is_intact() && report.size == 3 && format() == "4", "{report:?}");
+    assert!(report.is_intact() && report.size == 3 && format() == "5", "{report:?}");
 }
 
 #[test]

@@ -58,6 +58,6 @@ fn a_lineage_of_format_2_is_read_taken_on_appended_to_and_verified() {
         assert_eq!(intact(&note), size);
         assert_eq!((calls(&path, "me"), calls(&path, "rare")), (7, 2));
         assert_eq!((calls(&path, "triage"), calls(&path, "billing")), (round, round));
-        assert_eq!(meta(&place), pair("3"));
+        assert_eq!(meta(&place), pair("4"));
     }
 }

@@ -335,5 +335,5 @@ fn a_file_of_an_older_format_goes_on_needing_what_its_archives_need() {
     let meta = |key: &str| {
         place.sql().query_row("SELECT value FROM meta WHERE key = ?", [key], |row| row.get::<_, String>(0)).unwrap()
     };
-    assert_eq!((meta("format"), meta("needs")), ("3".into(), "2".into()));
+    assert_eq!((meta("format"), meta("needs")), ("4".into(), "2".into()));
 }
