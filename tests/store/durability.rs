@@ -155,7 +155,7 @@ fn an_older_file_is_taken_on_and_a_newer_one_as_far_as_it_lets_us() {
 fn a_newer_format_and_a_foreign_file_are_refused() {
     let place = Place::new();
     drop(place.open());
-    place.sql().execute("UPDATE meta SET value = '4'", []).unwrap();
+    place.sql().execute("UPDATE meta SET value = '5'", []).unwrap();
     let before = fs::read(place.path()).unwrap();
     assert!(matches!(place.try_open(8), Err(StoreError::Newer { .. })));
     assert!(matches!(Reader::open(&place.path()), Err(StoreError::Newer { .. })));
