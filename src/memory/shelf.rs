@@ -1,4 +1,4 @@
-//! Room for what all tasks have heard: what was used last is in memory, the rest is laid aside in files.
+//! Room for what all tasks have heard: what was added to or fetched last is in memory, the rest is laid aside in files.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
@@ -26,7 +26,7 @@ pub struct Shelf {
     order: Mutex<Order>,
 }
 
-/// Which task used its own last.
+/// Which task added to its own, or fetched it, last.
 #[derive(Debug, Default)]
 struct Order {
     turn: u64,
@@ -49,16 +49,18 @@ impl Shelf {
         Ok(Self { folder: Some(folder.to_owned()), room, ..Self::default() })
     }
 
-    /// A task uses what it has heard.
-    fn touch(&self, live: &Arc<Live>, turn: &mut u64) {
+    /// What a task has heard has grown or was fetched: it is the last to be laid aside. Gives its turn, in place of the one
+    /// it had.
+    fn touch(&self, live: &Arc<Live>, turn: u64) -> u64 {
         let mut order = lock(&self.order);
-        order.by_turn.remove(turn);
+        order.by_turn.remove(&turn);
         order.turn += 1;
-        *turn = order.turn;
-        order.by_turn.insert(*turn, Arc::downgrade(live));
+        let turn = order.turn;
+        order.by_turn.insert(turn, Arc::downgrade(live));
+        turn
     }
 
-    /// Lays aside what was not used for the longest time, until the rest has room. Nobody may hold a task meanwhile.
+    /// Lays aside what was not added to or fetched for the longest time, until the rest has room. Nobody may hold a task meanwhile.
     fn make_room(&self) {
         while self.used.load(Ordering::Relaxed) > self.room {
             let Some((_, live)) = lock(&self.order).by_turn.pop_first() else { return };
@@ -77,7 +79,7 @@ impl Shelf {
 pub(super) struct Shelved {
     shelf: Arc<Shelf>,
     place: Place,
-    /// When it was used last, by the shelf's count; 0 if it is in no order.
+    /// When it was added to or fetched last, by the shelf's count; 0 if it never was.
     turn: u64,
 }
 
@@ -172,9 +174,7 @@ impl Live {
                 heard.learn(lesson);
             }
             shelved.count();
-            let mut turn = shelved.turn;
-            self.shelf.touch(self, &mut turn);
-            shelved.turn = turn;
+            shelved.turn = self.shelf.touch(self, shelved.turn);
         }
         self.shelf.make_room();
     }
@@ -187,9 +187,7 @@ impl Live {
             let fetched = matches!(shelved.place, Place::Away(..));
             let answer = shelved.here().map_or(lost, |heard| question(heard));
             if fetched {
-                let mut turn = shelved.turn;
-                self.shelf.touch(self, &mut turn);
-                shelved.turn = turn;
+                shelved.turn = self.shelf.touch(self, shelved.turn);
             }
             (answer, fetched)
         };
