@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use self::course::hour_of_week;
 pub use self::course::{Aims, Course, Made, Used, Word};
-
 use self::score::{Hours, Sequence};
 pub use self::shown::{Difference, Habits, ShownBaseline};
 use self::tail::Tail;
@@ -160,13 +159,16 @@ impl Baseline {
 
     /// Whether a task did anything that is new to it, or unusual.
     pub fn wonders_at(&self, course: &Course) -> bool {
-        let usual = |tail: &Tail, score: u64| tail.chance(score, self.alpha).is_none_or(|chance| chance > self.alpha);
-        let known = course.actions.keys().all(|action| self.actions.contains_key(action))
-            && course.aims.sources.is_subset(&self.sources)
-            && usual(&self.scores.rate, u64::from(course.most_in_a_minute))
-            && usual(&self.scores.size, course.longest_body)
-            && usual(&self.scores.step, self.sequence.worst(course))
-            && (self.weeks() < WEEKS || usual(&self.scores.hour, self.hours.worst(course)));
-        !known
+        let scores = [
+            self.hours.worst(course),
+            u64::from(course.most_in_a_minute),
+            course.longest_body,
+            self.sequence.worst(course),
+        ];
+        let chance = |tail: Option<&Tail>, score| tail.and_then(|tail| tail.chance(score, self.alpha));
+        let mut scored = self.detectors().into_iter().zip(scores);
+        course.actions.keys().any(|action| !self.actions.contains_key(action))
+            || !course.aims.sources.is_subset(&self.sources)
+            || scored.any(|((_, tail), score)| chance(tail, score).is_some_and(|chance| chance <= self.alpha))
     }
 }

@@ -1,6 +1,7 @@
 //! From what tasks have shown to habits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::score::{Hours, Sequence};
 use super::tail::Tail;
@@ -125,7 +126,7 @@ fn alpha(tasks: &[(Timestamp, Course)], rule: &BaselineRule) -> u32 {
     u32::try_from(alpha.min(GREATEST.into())).unwrap_or(0)
 }
 
-fn heat(tasks: &[(Timestamp, Course)]) -> BTreeMap<std::sync::Arc<str>, Vec<u32>> {
+fn heat(tasks: &[(Timestamp, Course)]) -> BTreeMap<Arc<str>, Vec<u32>> {
     let mut heat: BTreeMap<_, Vec<u32>> = BTreeMap::new();
     for (tool, hours) in tasks.iter().flat_map(|(_, course)| &course.hours) {
         if heat.len() >= MOST_TOOLS && !heat.contains_key(tool) {
@@ -144,8 +145,6 @@ fn heat(tasks: &[(Timestamp, Course)]) -> BTreeMap<std::sync::Arc<str>, Vec<u32>
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::model::{Digest, Key};
 
