@@ -1,6 +1,6 @@
 //! What is recorded of agents' habits: what each task showed, and which baselines people have put in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::said::at;
 use super::{Event, Reader, Record, StoreError, Stored};
 use crate::model::{AgentName, Aims, Baseline, BaselineRule, Course, Digest, Task, Timestamp};
+
+/// The records that put a baseline in force, and take it out.
+const DECIDED: [&str; 2] = ["ratified", "reset"];
 
 /// Things that tasks have shown which are read at a time: some hundred bytes each.
 const MOST_SHOWN: usize = 500_000;
@@ -55,18 +58,24 @@ pub fn learned(task: &Task, course: &Course, at: Timestamp) -> Record {
     Record { at, call: None, task: Some(task.id), event, private }
 }
 
-/// That a baseline is in force from here on.
-pub fn ratified(past: &PastBaseline, repeats: Option<u32>, why: &str) -> Record {
-    let PastBaseline { agent, version, at, by, baseline } = past;
-    let mut private = BTreeMap::from([("why", Value::from(why))]);
-    let (mut tasks, mut digest) = (0, Digest::of(b""));
-    if let Some(baseline) = baseline {
-        (tasks, digest) = (baseline.tasks, baseline.digest());
-        private.insert("baseline", json!(baseline));
-    }
-    let event =
-        Event::Ratified(Ratified { agent: agent.clone(), version: *version, repeats, tasks, digest, by: by.clone() });
-    Record { at: *at, call: None, task: None, event, private }
+/// That a baseline is in force from here on, and which earlier version it repeats, if it does.
+pub fn ratified(
+    agent: &AgentName,
+    (version, repeats): (u32, Option<u32>),
+    baseline: &Baseline,
+    (by, why): (&str, &str),
+    at: Timestamp,
+) -> Record {
+    let event = Event::Ratified(Ratified {
+        agent: agent.to_string(),
+        version,
+        repeats,
+        tasks: baseline.tasks,
+        digest: baseline.digest(),
+        by: by.to_owned(),
+    });
+    let private = BTreeMap::from([("baseline", json!(baseline)), ("why", why.into())]);
+    Record { at, call: None, task: None, event, private }
 }
 
 /// That an agent has no baseline from here on.
@@ -95,8 +104,6 @@ pub struct PastBaseline {
 pub struct PastBaselines {
     /// Those that were put in force, the earliest first.
     pub all: Vec<PastBaseline>,
-    /// The last of them is.
-    pub in_force: bool,
     /// What tasks showed before then counts no more.
     pub reset: Option<Timestamp>,
 }
@@ -134,16 +141,31 @@ impl Reader {
     /// Every baseline of an agent that was put in force.
     pub fn baselines(&self, agent: &str) -> Result<PastBaselines, StoreError> {
         let mut past = PastBaselines::default();
-        let records = self.said(&["ratified", "reset"], |_| true)?;
-        for record in records.iter().rev().filter(|record| is_of(record, agent)) {
-            if record.kind() == "reset" {
-                (past.in_force, past.reset) = (false, Some(at(record)));
-            } else if let Some(baseline) = ratified_once(record) {
-                past.in_force = true;
-                past.all.push(baseline);
+        self.each_said(&DECIDED, |record| {
+            if is_of(&record, agent) && record.kind() == "reset" {
+                past.reset = past.reset.or(Some(at(&record)));
+            } else if is_of(&record, agent) {
+                past.all.extend(ratified_once(&record));
             }
-        }
+            true
+        })?;
+        past.all.reverse();
         Ok(past)
+    }
+
+    /// The baselines of these agents that are in force.
+    pub fn in_force(&self, agents: &[AgentName]) -> Result<Vec<PastBaseline>, StoreError> {
+        let mut open: BTreeSet<&str> = agents.iter().map(AgentName::as_str).collect();
+        let mut found = Vec::new();
+        // The latest first: what was decided of an agent before that is over.
+        self.each_said(&DECIDED, |record| {
+            let is_last = record.entry.get("agent").and_then(Value::as_str).is_some_and(|agent| open.remove(agent));
+            if is_last && record.kind() == "ratified" {
+                found.extend(ratified_once(&record));
+            }
+            !open.is_empty()
+        })?;
+        Ok(found)
     }
 
     /// What tasks of an agent have shown since then; the last of them, at most so many, and no more than fits into memory.

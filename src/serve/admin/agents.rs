@@ -19,13 +19,13 @@ type Shown = Result<Json<Value>, Denied>;
 /// Why somebody decides something; an empty body gives no reason.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Said {
+pub(super) struct Said {
     #[serde(default)]
-    why: String,
+    pub(super) why: String,
 }
 
 impl Said {
-    fn read(body: &Bytes) -> Result<Self, Denied> {
+    pub(super) fn read(body: &Bytes) -> Result<Self, Denied> {
         if body.is_empty() {
             return Ok(Self::default());
         }

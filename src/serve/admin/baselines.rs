@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Sources;
+use super::agents::Said;
 use super::reviewer::{Denied, Id, Lineage};
 use crate::memory::InForce;
 use crate::model::{AgentName, Baseline, BaselineRule, Digest, May, Reviewer, Timestamp};
-use crate::record::{self, PastBaseline, PastBaselines, Shown};
+use crate::record::{self, PastBaselines, Shown};
 
 type Answer = Result<Json<Value>, Denied>;
 
@@ -21,7 +22,7 @@ type Answer = Result<Json<Value>, Denied>;
 const MOST_TASKS: usize = 5_000;
 
 /// What is to be put in force.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// The draft that was looked at: nothing is put in force that nobody has seen.
@@ -32,20 +33,19 @@ struct Wanted {
     why: String,
 }
 
+impl Wanted {
+    fn read(body: &Bytes) -> Result<Self, Denied> {
+        let shape = "{\"draft\": {\"as_of\", \"digest\"}} or {\"version\": N}, and perhaps \"why\"";
+        serde_json::from_slice(body).map_err(|error| Denied::unclear(format!("the body is not `{shape}`: {error}")))
+    }
+}
+
 /// A draft, by the time as of which it was made, and its content.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Draft {
     as_of: Timestamp,
     digest: Digest,
-}
-
-/// Why.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Said {
-    #[serde(default)]
-    why: String,
 }
 
 /// All that is known of an agent's habits.
@@ -93,17 +93,11 @@ impl Known {
     }
 }
 
-/// The next one of an agent that is put in force.
-async fn next(
-    sources: &Arc<Sources>,
-    agent: &AgentName,
-    by: &str,
-    (baseline, at): (Baseline, Timestamp),
-) -> Result<PastBaseline, Denied> {
+/// Which version of an agent's the next one is.
+async fn next(sources: &Arc<Sources>, agent: &AgentName) -> Result<u32, Denied> {
     let name = agent.clone();
     let past = Lineage(sources.clone()).ask(move |reader| reader.baselines(name.as_str())).await?;
-    let version = past.all.last().map_or(0, |last| last.version).saturating_add(1);
-    Ok(PastBaseline { agent: agent.to_string(), version, at, by: by.to_owned(), baseline: Some(baseline) })
+    Ok(past.all.last().map_or(0, |last| last.version).saturating_add(1))
 }
 
 /// Every agent's, in short.
@@ -171,7 +165,7 @@ pub(in crate::serve) async fn ratify(
 ) -> Answer {
     reviewer.must(May::Approve)?;
     let agent = super::agents::known(&sources, &agent)?;
-    let wanted: Wanted = read(&body, "{\"draft\": {\"as_of\", \"digest\"}} or {\"version\": N}, and perhaps \"why\"")?;
+    let wanted = Wanted::read(&body)?;
     let now = sources.rail.now();
     let as_of = wanted.draft.as_ref().map_or(now, |draft| draft.as_of.min(now));
     let known = Known::of(&sources, &agent, as_of).await?;
@@ -191,13 +185,11 @@ pub(in crate::serve) async fn ratify(
         ));
     }
     let _one_after_the_other = sources.deciding.lock().await;
-    let next = next(&sources, &agent, reviewer.by(), (baseline, now)).await?;
-    let record = record::ratified(&next, wanted.version, &wanted.why);
+    let version = next(&sources, &agent).await?;
+    let said = (reviewer.by(), &*wanted.why);
+    let record = record::ratified(&agent, (version, wanted.version), &baseline, said, now);
     let recorded = sources.rail.commit(record).await.map_err(|error| Denied::unrecorded(&error))?;
-    let version = next.version;
-    if let Some(baseline) = next.baseline {
-        sources.memory.baselines().ratify(&agent, version, baseline);
-    }
+    sources.memory.baselines().ratify(&agent, version, baseline);
     tracing::warn!(agent = agent.as_str(), by = reviewer.by(), version, "a baseline is in force");
     Ok(Json(json!({ "agent": agent.as_str(), "version": version, "recorded": recorded })))
 }
@@ -217,18 +209,11 @@ pub(in crate::serve) async fn reset(
 ) -> Answer {
     reviewer.must(May::Approve)?;
     let agent = super::agents::known(&sources, &agent)?;
-    let said: Said = read(&body, "{\"why\": …}")?;
+    let said = Said::read(&body)?;
     let _one_after_the_other = sources.deciding.lock().await;
     let record = record::reset(&agent, (reviewer.by(), &said.why), sources.rail.now());
     let recorded = sources.rail.commit(record).await.map_err(|error| Denied::unrecorded(&error))?;
     sources.memory.baselines().reset(&agent);
     tracing::warn!(agent = agent.as_str(), by = reviewer.by(), "an agent has no baseline any more");
     Ok(Json(json!({ "agent": agent.as_str(), "recorded": recorded })))
-}
-
-fn read<T: Default + for<'de> Deserialize<'de>>(body: &Bytes, shape: &str) -> Result<T, Denied> {
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(body).map_err(|error| Denied::unclear(format!("the body is not `{shape}`: {error}")))
 }
