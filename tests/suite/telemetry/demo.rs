@@ -50,11 +50,13 @@ fn a_real_receiver_gets_the_demo_as_one_connected_trace_a_task() {
         let messages = received.iter().filter(|message| message["path"] == path);
         messages.flat_map(|message| each(&message["message"], name).cloned().collect::<Vec<_>>()).collect::<Vec<_>>()
     };
-    let mut traces: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    // By the bytes of their ids, which are their tasks' and so in the order of time; in base64 they would not be.
+    let mut traces: BTreeMap<Vec<u8>, Vec<Value>> = BTreeMap::new();
     for resource in resources("/v1/traces", "resourceSpans") {
         assert_eq!(resource["resource"]["attributes"][0]["value"]["stringValue"], "countersign");
         for span in each(&resource, "scopeSpans").flat_map(|scope| each(scope, "spans")) {
-            traces.entry(span["traceId"].as_str().unwrap().to_owned()).or_default().push(span.clone());
+            let trace = STANDARD.decode(span["traceId"].as_str().unwrap()).unwrap();
+            traces.entry(trace).or_default().push(span.clone());
         }
     }
     let shape = |spans: &Vec<Value>| {
