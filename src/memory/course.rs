@@ -70,13 +70,12 @@ impl State {
     }
 
     /// The task has come to its end: what it shows, if it is anything to learn from. A task is if a framework opened it, if
-    /// nothing was denied or alarmed in it, and if nothing was let in it on no more than a stranger's word. What is claimed
-    /// still may be let in this moment, and nobody knows on whose word.
+    /// nothing was denied in it, and if nothing has spoiled it: an alarm, or what was let on no more than a stranger's word.
+    /// What is claimed still may be let in this moment, and nobody knows on whose word.
     pub(super) fn shown(&mut self) -> Option<Course> {
         let running = self.course.take()?;
         let by_framework = self.task.opened_by == OpenedBy::Framework;
-        let clean =
-            !running.spoiled && !self.alarmed && self.denials == 0 && self.claimed == 0 && !running.course.is_empty();
+        let clean = !running.spoiled && self.denials == 0 && self.claimed == 0 && !running.course.is_empty();
         (by_framework && clean).then_some(running.course)
     }
 }

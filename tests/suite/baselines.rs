@@ -3,6 +3,7 @@
 
 pub mod office;
 mod spoiled;
+mod taught;
 mod validity;
 
 use serde_json::{Value, json};
@@ -286,5 +287,49 @@ async fn what_ended_shortly_before_a_quarantine_is_never_learned() {
     let shown = office.shown().await;
     assert_eq!((&shown["draft"]["baseline"]["tasks"], &shown["draft"]["held"]), (&json!(1), &json!(1)), "{shown:#}");
     assert_eq!(shown["draft"]["doubted"], 1, "{shown:#}");
+    invariants::hold(&mut office.sidecar).await;
+}
+
+#[tokio::test]
+async fn what_is_older_than_the_window_is_no_habit_any_more() {
+    let mut office = office(ALL, "tasks = 1\ndays = 1\nhold = \"1h\"\nwindow = \"10d\"").await;
+    office.usual().await;
+    office.at(MONDAY + 5 * DAY);
+    office.usual().await;
+    office.learned(2).await;
+    office.at(MONDAY + 6 * DAY);
+    assert_eq!(office.shown().await["draft"]["baseline"]["tasks"], 2);
+    office.at(MONDAY + 11 * DAY);
+    assert_eq!(office.shown().await["draft"]["baseline"]["tasks"], 1);
+    invariants::hold(&mut office.sidecar).await;
+}
+
+#[tokio::test]
+async fn drift_tells_in_how_many_of_the_last_tasks_something_was_new() {
+    let mut office = office(ALL, "tasks = 1\ndays = 1\nhold = \"1h\"\nenough = 1").await;
+    office.usual().await;
+    office.learned(1).await;
+    office.at(MONDAY + DAY);
+    office.ratified().await;
+    let pay = json!({ "to": "ana@corp.example" });
+    for number in 0..9 {
+        let task = office.open(&["ana@corp.example"]).await;
+        let line = if number < 4 { "POST /tracker/pay" } else { "POST /tracker/send" };
+        assert_eq!(office.call(&task, line, &pay).await.status, 200);
+        office.end(&task).await;
+    }
+    office.learned(10).await;
+    assert_eq!(office.shown().await["in_force"]["drift"], 0, "nine tasks are too few to tell");
+    office.usual().await;
+    office.learned(11).await;
+    assert_eq!(office.shown().await["in_force"]["drift"], 40);
+    office.sidecar.restart().await;
+    assert_eq!(office.shown().await["in_force"]["drift"], 40, "whatever restarts");
+    // The last forty tell.
+    for _ in 0..36 {
+        office.usual().await;
+    }
+    office.learned(47).await;
+    assert_eq!(office.shown().await["in_force"]["drift"], 0);
     invariants::hold(&mut office.sidecar).await;
 }

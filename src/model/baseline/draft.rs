@@ -148,6 +148,29 @@ mod tests {
     use super::*;
     use crate::model::{Digest, Key};
 
+    fn read_on(days: &[i64]) -> Vec<(Timestamp, Course)> {
+        let course = || Course { actions: BTreeMap::from([("t/read".into(), 1)]), ..Course::default() };
+        days.iter().map(|day| (Timestamp::from_millis(day * 86_400_000), course())).collect()
+    }
+
+    #[test]
+    fn a_habit_is_what_so_many_tasks_did_on_so_many_days() {
+        let is_habit = |days: &[i64], rule: BaselineRule| !Baseline::draft(&read_on(days), &rule).actions.is_empty();
+        let rule = BaselineRule { tasks: 3, days: 2, ..BaselineRule::default() };
+        assert!(is_habit(&[1, 1, 2], rule));
+        assert!(!is_habit(&[1, 2], rule), "two tasks are too few");
+        assert!(!is_habit(&[1, 1, 1], rule), "one day is too few");
+    }
+
+    #[test]
+    fn few_tasks_do_not_make_everything_unusual() {
+        let alpha = |days: &[i64], budget| alpha(&read_on(days), &BaselineRule { budget, ..BaselineRule::default() });
+        let often: Vec<i64> = (0..70).collect();
+        // A tenth of an alarm a week among seven tasks and four detectors; and of two alarms, no more than one in twenty.
+        assert_eq!((alpha(&often, 100), alpha(&often, 2_000)), (35, 500));
+        assert_eq!(alpha(&[1], 100_000), 500);
+    }
+
     #[test]
     fn the_largest_baseline_fits_into_a_record() {
         let name = |number: usize| format!("{number:04}/{}", "x".repeat(60));
