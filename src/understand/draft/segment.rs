@@ -146,6 +146,7 @@ mod tests {
             "2026-11-24",
             "chat.postMessage",
             "7:cancel",
+            "bo@example.com:cancel",
             "",
         ] {
             assert!(!behind.is_value(name), "{name}");
