@@ -10,6 +10,7 @@ mod body;
 mod hangup;
 mod refusal;
 mod rulebook;
+mod turns;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use self::body::whole;
 pub use self::hangup::{Hangup, Waiting, line};
 pub use self::refusal::{Rates, Refusal, Refused};
 pub use self::rulebook::{Current, News, Rulebook};
+pub use self::turns::Turns;
 use crate::forward::{Behind, Upstream, forward, keep_what_passes};
 use crate::judge::{Permit, Verdict, judge, stopped};
 use crate::memory::{Memory, Rate};
@@ -54,6 +56,8 @@ pub struct Mediator {
     pub metrics: Arc<Metrics>,
     /// Where it is told how each call goes on.
     pub spans: Spans,
+    /// Whose turn it is.
+    pub turns: Arc<Turns>,
 }
 
 impl Mediator {
@@ -132,6 +136,7 @@ impl Mediator {
         let aim = aim(&incoming.request, &caller, &rulebook.catalog)?;
         let mut place = self.memory.enter(&caller.agent)?;
         let mut incoming = body::read(incoming, aim.body(), aim.tool().max_body, &mut place).await?;
+        self.turns.wait(&caller.agent).await;
         incoming.received_at = self.rail.now();
         let mut call = understand(incoming, caller, task, aim)?;
         keep_what_passes(&mut call)?;
@@ -175,6 +180,7 @@ impl Mediator {
 
     /// From a verdict that is written down to an answer, or to an ending that is.
     async fn carry_out(&self, recorded: Recorded, mut hangup: Hangup, span: &Span) -> Result<Answer, Refusal> {
+        self.turns.wait(&recorded.call().caller.agent).await;
         hangup.check()?;
         let recorded = recorded.unless_cut().map_err(Refusal::Cut)?;
         let mut lease = mint(&self.issuers, recorded, &self.reaper).await?;

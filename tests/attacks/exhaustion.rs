@@ -1,8 +1,12 @@
 //! G: what one peer takes of memory, descriptors and time is bounded, and others go on meanwhile.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use countersign::app::Seams;
+use countersign::model::{Clock, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -193,6 +197,77 @@ async fn g15_calls_that_wait_for_a_slow_tool_hold_up_nobody_else() {
     // The helper has half of 200 places, and no more.
     let refused = waiting.iter().filter(|answer| answer.code() == (503, "overloaded".to_owned())).count();
     assert_eq!((refused, waiting.iter().filter(|answer| answer.status == 200).count()), (20, 100));
+    bench.hold().await;
+}
+
+/// A clock that stands still for whoever carries calls, with all that this one does, while it is told to.
+#[derive(Clone, Default)]
+struct Standstill {
+    wanted: Arc<AtomicBool>,
+    reached: Arc<AtomicBool>,
+}
+
+impl Standstill {
+    fn clock(&self) -> Clock {
+        let Self { wanted, reached } = self.clone();
+        Clock::new(move || {
+            while wanted.load(Ordering::SeqCst)
+                && thread::current().name().is_some_and(|name| name.starts_with("calls-"))
+            {
+                reached.store(true, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(1));
+            }
+            Timestamp::from(SystemTime::now())
+        })
+    }
+
+    /// Until what carries calls stands still.
+    async fn reached(&self) {
+        while !self.reached.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn g15_who_comes_behind_a_flood_is_judged_before_most_of_it() {
+    let (loud, quiet) = ("a-token-for-the-loud-agent", "a-token-for-the-quiet-agent");
+    let more = "[agents.quiet]\nidentify = [{ token = { file = \"quiet.token\" } }]\ntools = [\"tracker\"]\nintent = \"never\"\n";
+    let identify = "identify = [{ token = { file = \"loud.token\" } }]".to_owned();
+    let files = vec![("quiet.token", quiet.to_owned()), ("loud.token", loud.to_owned())];
+    let wanted = Wanted { more: more.to_owned(), files, identify, listen: "workers = 1", ..wanted() };
+    let still = Standstill::default();
+    let bench = Bench::start(wanted, Seams { clock: Some(still.clock()), ..Seams::default() }).await;
+    let call =
+        |token: &str| get("/tracker/notes").replace("connection: close", &format!("authorization: Bearer {token}"));
+    let mut lines = Vec::new();
+    for token in std::iter::repeat_n(loud, 41).chain([quiet]) {
+        let mut line = bench.agent().line().await;
+        line.say(call(token)).await;
+        assert_eq!(line.answer().await.expect("an answer").status, 200);
+        lines.push((line, token));
+    }
+    // All are there at once, the quiet one's last.
+    still.wanted.store(true, Ordering::SeqCst);
+    for (number, (line, token)) in lines.iter_mut().enumerate() {
+        line.say(call(token)).await;
+        if number == 0 {
+            still.reached().await;
+        }
+    }
+    still.wanted.store(false, Ordering::SeqCst);
+    let mut calls = Vec::new();
+    for (line, _) in &mut lines {
+        let answer = line.answer().await.expect("an answer");
+        assert_eq!(answer.status, 200);
+        calls.push(answer.call());
+    }
+    let permitted = bench.sidecar.records("permitted");
+    let order: Vec<_> = permitted.iter().skip(42).filter_map(|record| record.entry["call"].as_str()).collect();
+    let last = calls.last().unwrap().to_string();
+    let place = order.iter().position(|call| *call == last).unwrap();
+    assert!(place < 5, "it was number {place} of {}", order.len());
+    drop(lines);
     bench.hold().await;
 }
 
