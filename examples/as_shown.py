@@ -75,17 +75,22 @@ def fits(shown, printed, names):
     return True
 
 
-def free_port():
-    with socket.socket() as probe:
+def free_addresses(count):
+    """As many that nobody listens on, no two the same: all are held until the last is found."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
         probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    addresses = [f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes]
+    for probe in probes:
+        probe.close()
+    return addresses
 
 
 class Session:
     """One shell, in which the page's commands run one after the other."""
 
     def __init__(self, folder):
-        self.names = {address: free_port() for address in (DOOR, ADMIN, TOOL)} | {"uid = 1000": f"uid = {os.geteuid()}"}
+        self.names = dict(zip((DOOR, ADMIN, TOOL), free_addresses(3))) | {"uid = 1000": f"uid = {os.geteuid()}"}
         for path in filter(pathlib.Path.is_file, folder.rglob("*")):
             text = path.read_text()
             if self.now(text) != text:

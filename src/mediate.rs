@@ -56,8 +56,10 @@ pub struct Mediator {
     pub metrics: Arc<Metrics>,
     /// Where it is told how each call goes on.
     pub spans: Spans,
-    /// Whose turn it is.
-    pub turns: Arc<Turns>,
+    /// Whose turn it is to be judged …
+    pub judging: Arc<Turns>,
+    /// … and to be carried out.
+    pub carrying: Arc<Turns>,
 }
 
 impl Mediator {
@@ -130,13 +132,13 @@ impl Mediator {
         let rulebook = self.rulebook.now();
         let caller = rulebook.identify.caller(&incoming.evidence, incoming.received_at)?;
         known.caller(&caller);
+        hangup.unless_gone(self.judging.wait(&caller.agent)).await?;
         let task = self.memory.task(&caller, incoming.task, incoming.received_at)?;
         known.task(&task);
         span.within(&caller.agent, &task);
         let aim = aim(&incoming.request, &caller, &rulebook.catalog)?;
         let mut place = self.memory.enter(&caller.agent)?;
         let mut incoming = body::read(incoming, aim.body(), aim.tool().max_body, &mut place).await?;
-        self.turns.wait(&caller.agent).await;
         incoming.received_at = self.rail.now();
         let mut call = understand(incoming, caller, task, aim)?;
         keep_what_passes(&mut call)?;
@@ -180,8 +182,7 @@ impl Mediator {
 
     /// From a verdict that is written down to an answer, or to an ending that is.
     async fn carry_out(&self, recorded: Recorded, mut hangup: Hangup, span: &Span) -> Result<Answer, Refusal> {
-        self.turns.wait(&recorded.call().caller.agent).await;
-        hangup.check()?;
+        hangup.unless_gone(self.carrying.wait(&recorded.call().caller.agent)).await?;
         let recorded = recorded.unless_cut().map_err(Refusal::Cut)?;
         let mut lease = mint(&self.issuers, recorded, &self.reaper).await?;
         span.came(Step::Minted);

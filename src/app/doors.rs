@@ -193,7 +193,8 @@ fn export(config: &Config, walk: &Walk, inside: &mut Inside, dial: &Dial) -> Opt
 
 fn mediator(walk: &Walk, upstream: Arc<dyn Upstream>) -> Mediator {
     let Walk { rulebook, memory, rail, issuers, reaper, metrics, spans } = walk.clone();
-    Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics, spans, turns: Arc::default() }
+    let (judging, carrying) = Default::default();
+    Mediator { rulebook, memory, rail, issuers, reaper, upstream, metrics, spans, judging, carrying }
 }
 
 fn sources(config: &Config, inside: &Inside, mediator: Mediator, stop: watch::Receiver<bool>) -> Sources {

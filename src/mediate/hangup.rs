@@ -27,6 +27,15 @@ impl Hangup {
         }
     }
 
+    /// Takes a step that waits, unless the agent is gone before it is done.
+    pub async fn unless_gone<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            () = self.happened() => Err(Refusal::Abandoned),
+            done = step => Ok(done),
+        }
+    }
+
     /// Resolves once the agent is gone; whoever waits for it may stop waiting.
     pub async fn happened(&mut self) {
         let _ = (&mut self.0).await;

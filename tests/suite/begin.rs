@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,16 +33,18 @@ pub fn told(output: &Output) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-/// A port that is free, and whose next one is, too.
+/// A port that is free, and whose next two are, too. It is below those that the system gives to whoever asks for any, or
+/// another test might get it before it is used here; and each process begins to look somewhere else.
 pub fn port() -> u16 {
-    for _ in 0..100 {
-        let one = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = one.local_addr().unwrap().port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..1_000 {
+        let place = (std::process::id() * 7 + TAKEN.fetch_add(1, Ordering::Relaxed)) % 5_000;
+        let port = 10_000 + 4 * u16::try_from(place).unwrap();
+        if (port..port + 3).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return port;
         }
     }
-    panic!("no two free ports lie beside each other");
+    panic!("no three free ports lie beside each other");
 }
 
 const YES: &[u8] =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -82,8 +82,7 @@ impl Session {
         let mut names = BTreeMap::from([("uid = 1000".to_owned(), format!("uid = {}", geteuid().as_raw()))]);
         // `init` takes the next port for the admin door.
         let first = port();
-        let tool = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        for (port, free) in [(7080, first), (7081, first + 1), (9001, tool)] {
+        for (port, free) in [(7080, first), (7081, first + 1), (9001, first + 2)] {
             names.insert(format!("127.0.0.1:{port}"), format!("127.0.0.1:{free}"));
             names.insert(format!("http.server {port}"), format!("http.server {free}"));
             names.insert(format!("--port {port}"), format!("--port {free}"));
@@ -112,6 +111,9 @@ impl Session {
             self.servers.push(child);
             let address = self.names.get(if is_tool(&command) { "127.0.0.1:9001" } else { "127.0.0.1:7080" }).cloned();
             return self.until(&command, |session| {
+                if let Some(status) = session.servers.last_mut().unwrap().try_wait().unwrap() {
+                    panic!("`{command}` has ended, {status}: {}", fs::read_to_string(&output).unwrap());
+                }
                 if step.prints.is_empty() {
                     TcpStream::connect(address.as_deref().unwrap()).map_err(|error| error.to_string()).map(drop)
                 } else {
