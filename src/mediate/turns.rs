@@ -1,10 +1,11 @@
-//! Turns between agents on one thread that carries calls: whoever floods it gets one call on between two looks at everything
-//! that is ready, and so does everybody else.
+//! Turns between agents on one thread that carries calls: whoever floods it gets a call or two on between two looks at
+//! everything that is ready, and so does everybody else.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use crate::model::AgentName;
@@ -13,8 +14,11 @@ use crate::model::AgentName;
 /// for nothing: each turn costs a look at everything that is ready.
 const NEAR: Duration = Duration::from_secs(60);
 
-/// Calls of one agent wait in it one behind the other; whoever has its turn holds it.
-type Lane = Arc<tokio::sync::Mutex<()>>;
+/// Turns of one agent between two looks. With more of them looks cost less, and others wait for more of its calls.
+const AT_ONCE: usize = 2;
+
+/// Calls of one agent wait in it one behind the other; whoever has its turn holds a permit.
+type Lane = Arc<Semaphore>;
 
 /// Whose turn it is at one step of the walk.
 #[derive(Debug, Default)]
@@ -30,11 +34,11 @@ struct Lanes {
 }
 
 impl Turns {
-    /// Waits for a turn of this agent. Between two of them the thread looks at everything that is ready.
+    /// Waits for a turn of this agent.
     pub async fn wait(&self, agent: &AgentName) {
         let lane = self.0.lock().unwrap_or_else(PoisonError::into_inner).lane(agent, Instant::now());
         let Some(lane) = lane else { return };
-        let turn = lane.lock_owned().await;
+        let turn = lane.acquire_owned().await;
         tokio::spawn(async move {
             yield_now().await;
             drop(turn);
@@ -49,7 +53,7 @@ impl Lanes {
             self.shared_until = Some(now + NEAR);
         }
         let shared = self.shared_until.is_some_and(|until| now < until);
-        shared.then(|| self.of.entry(agent.clone()).or_default().clone())
+        shared.then(|| self.of.entry(agent.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone())
     }
 }
 
