@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_behind_a_flood_waits_for_one_call_of_it() {
+    async fn who_comes_behind_a_flood_waits_for_two_calls_of_it() {
         let (turns, passed) = (Arc::new(Turns::default()), Passed::default());
         turns.wait(&agent("quiet")).await;
         for _ in 0..50 {
