@@ -8,8 +8,10 @@ Where a page says `[..]`, anything may stand; on a line of its own, any lines. I
 milliseconds may differ, and a command that names an id of the page is run with the one that stands in its place now. The ports
 7080, 7081 and 9001 become free ones and the user 1000 becomes this one, in the files of the folder as well.
 """
+import contextlib
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -76,10 +78,14 @@ def fits(shown, printed, names):
 
 
 def free_addresses(count):
-    """As many that nobody listens on, no two the same: all are held until the last is found."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
+    """As many that nobody listens on, no two the same. They lie below those that the system gives to whoever asks for any, or
+    one might be given away before it is used."""
+    probes = []
+    while len(probes) < count:
+        probe = socket.socket()
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+            probes.append(probe)
     addresses = [f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes]
     for probe in probes:
         probe.close()
@@ -96,9 +102,11 @@ class Session:
             if self.now(text) != text:
                 path.write_text(self.now(text))
         environment = os.environ | {"NO_COLOR": "1", "COUNTERSIGN_LOG": "error", "PYTHONDONTWRITEBYTECODE": "1"}
-        self.log = (folder / ".printed").open("w+")
-        self.shell = subprocess.Popen(["bash"], cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=self.log,
-                                      stderr=self.log, text=True, start_new_session=True)
+        self.log = folder / ".printed"
+        # Opened for us anew each time: a place to read at that is shared with whoever writes moves under them.
+        with self.log.open("a") as log:
+            self.shell = subprocess.Popen(["bash"], cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=log,
+                                          stderr=log, text=True, start_new_session=True)
 
     def now(self, text):
         for shown, real in self.names.items():
@@ -115,7 +123,7 @@ class Session:
         server = {"countersign serve &": DOOR, "python3 tool.py &": TOOL, "python3 github.py &": TOOL}.get(command)
         if server:
             command = command.replace(" &", f" >{command.split()[-2]}.log 2>&1 &")
-        begin = self.log.seek(0, 2)
+        begin = self.log.stat().st_size
         self.shell.stdin.write(f"{{\n{self.now(command)}\n}} </dev/null\necho\necho over:$?\n")
         self.shell.stdin.flush()
         printed = self.until(lambda: self.over(begin), command)
@@ -124,9 +132,8 @@ class Session:
         return self.as_the_page_says(printed).rstrip().splitlines()
 
     def over(self, begin):
-        self.log.seek(begin)
-        printed, over, _ = self.log.read().partition("\nover:")
-        return (printed,) if over else None
+        printed, over, _ = self.log.read_bytes()[begin:].partition(b"\nover:")
+        return (printed.decode(),) if over else None
 
     def listens(self, server):
         host, port = self.names[server].split(":")
@@ -146,8 +153,8 @@ class Session:
 
     def told(self):
         """What stands in every log of the folder."""
-        logs = pathlib.Path(self.log.name).parent.glob("*.log")
-        return "\n".join(f"--- {log.name}\n{log.read_text()}" for log in [pathlib.Path(self.log.name), *logs])
+        logs = [self.log, *self.log.parent.glob("*.log")]
+        return "\n".join(f"--- {log.name}\n{log.read_text()}" for log in logs)
 
     def stop(self):
         try:

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import secrets
 import shutil
@@ -50,10 +51,15 @@ class Wire:
             self.connection.close()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports():
+    """A port that nobody listens on, and the next one. They lie below those that the system gives to whoever asks for any, or
+    one might be given away before it is used."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as door, socket.socket() as admin:
+            door.bind(("127.0.0.1", port))
+            admin.bind(("127.0.0.1", port + 1))
+            return port, port + 1
 
 
 class Sidecar:
@@ -61,7 +67,7 @@ class Sidecar:
 
     def __init__(self, folder, binary, upstream, settings, drafted=()):
         self.folder, self.binary = pathlib.Path(folder), binary
-        self.door_port, self.admin_port = free_port(), free_port()
+        self.door_port, self.admin_port = free_ports()
         self.folder.mkdir(parents=True)
         for name in ("catalogs", "directories"):
             shutil.copytree(HERE / name, self.folder / name)

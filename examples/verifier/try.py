@@ -6,12 +6,14 @@ For each language there are two tools: one goes by what stands in a token, the o
 each request whole, lets it pass or holds it up, and sends it to the tool bent as bends.json says.
 """
 import base64
+import contextlib
 import http.client
 import http.server
 import json
 import os
 import pathlib
 import queue
+import random
 import shlex
 import socket
 import subprocess
@@ -38,9 +40,12 @@ def expect(tool, what, found, wanted):
 
 
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """It lies below those that the system gives to whoever asks for any, or it might be given away before it is used."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def send(port, method, target, body, headers):
