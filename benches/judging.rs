@@ -170,7 +170,7 @@ impl World {
         Ok(())
     }
 
-    fn understood(&self, request: http::Request<Payload>, task: &Arc<Task>) -> Result<Call> {
+    fn understood(&self, request: http::Request<Payload>, task: &Arc<Task>) -> Result<Box<Call>> {
         let aimed = aim(&request, &caller(), &self.rulebook.catalog)?;
         Ok(understand(incoming(request), caller(), task.clone(), aimed)?)
     }

@@ -36,7 +36,7 @@ use crate::memory::{Reservation, Slot};
 use crate::model::{Call, Code, Decision, Digest, Facts, Finding, Scope, Timestamp, Would};
 
 /// Judges a call by what is known of it. Pure: the same policies and facts give the same verdict.
-pub fn judge(policies: &Policies, call: Call, mut facts: Facts, reservation: Reservation) -> Verdict {
+pub fn judge(policies: &Policies, call: Box<Call>, mut facts: Facts, reservation: Reservation) -> Verdict {
     policies.keep_agreed(&mut facts);
     let mode = policies.mode(&call.caller.agent);
     let settled = policies.settle(&Question::of(&call), &facts, mode);
@@ -46,7 +46,7 @@ pub fn judge(policies: &Policies, call: Call, mut facts: Facts, reservation: Res
         Decision::Allow => {
             let Settled { rules, findings: _, ttl, would } = settled;
             let scope = scope(&call, ttl, reservation.task_left(call.received_at));
-            let policies = policies.version();
+            let (policies, facts) = (policies.version(), Arc::new(facts));
             Verdict::Allow(Box::new(Permit { call, facts, rules, ttl, would, scope, policies, reservation }))
         }
         Decision::Ask => Verdict::Ask(Box::new(Pending { no: no(call, facts, settled.findings), reservation })),
@@ -63,8 +63,9 @@ pub fn stands(policies: &Policies, question: &Question<'_>, facts: &Facts) -> bo
 }
 
 /// A permitted call whose agent a reviewer has stopped since.
-pub fn stopped(permit: Permit) -> Box<No> {
-    let Permit { call, mut facts, policies, .. } = permit;
+pub fn stopped(permit: Box<Permit>) -> Box<No> {
+    let Permit { call, facts, policies, .. } = *permit;
+    let mut facts = Arc::unwrap_or_clone(facts);
     facts.agent.quarantined = true;
     Box::new(No { call, facts, findings: Arc::new([by_quarantine()]), policies })
 }
@@ -86,8 +87,8 @@ pub enum Verdict {
 /// the bytes judged are the bytes sent.
 #[derive(Debug)]
 pub struct Permit {
-    call: Call,
-    facts: Facts,
+    call: Box<Call>,
+    facts: Arc<Facts>,
     rules: Arc<[String]>,
     ttl: Duration,
     would: Option<Would>,
@@ -103,7 +104,7 @@ impl Permit {
     }
 
     /// The facts it was judged by.
-    pub fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &Arc<Facts> {
         &self.facts
     }
 
@@ -138,7 +139,7 @@ impl Permit {
     }
 
     /// It is recorded: what was reserved is used, and its place is held until the call is over.
-    pub fn spend(self) -> (Call, Scope, Slot) {
+    pub fn spend(self) -> (Box<Call>, Scope, Slot) {
         let slot = self.reservation.spend(&self.call, self.facts, self.would.is_none());
         (self.call, self.scope, slot)
     }
@@ -157,7 +158,7 @@ pub struct Pending {
 #[derive(Debug)]
 pub struct No {
     /// The call as it was judged.
-    pub call: Call,
+    pub call: Box<Call>,
     /// The facts it was judged by.
     pub facts: Facts,
     /// Every rule that said no, in order; at least one.

@@ -154,8 +154,9 @@ impl Mediator {
     async fn permit(&self, mut verdict: Verdict, hangup: &mut Hangup) -> Result<Recorded, Refusal> {
         let permit = loop {
             verdict = match verdict {
-                Verdict::Allow(permit) => break *permit,
-                Verdict::Ask(pending) => self.ask(*pending, hangup).await?,
+                Verdict::Allow(permit) => break permit,
+                // In a box: few calls wait for somebody, and all would make room for it.
+                Verdict::Ask(pending) => Box::pin(self.ask(*pending, hangup)).await?,
                 Verdict::Throttle(no) | Verdict::Deny(no) => return Err(Refusal::from(no)),
             };
         };
@@ -164,7 +165,7 @@ impl Mediator {
     }
 
     /// Writes a verdict down, unless its agent was stopped meanwhile; and judges again by other rules that came meanwhile.
-    async fn record(&self, permit: Permit) -> Result<Recorded, Refusal> {
+    async fn record(&self, permit: Box<Permit>) -> Result<Recorded, Refusal> {
         let by = permit.policies();
         let plan = self.issuers.plan(&permit, &self.reaper, self.rail.now())?;
         let recording = {

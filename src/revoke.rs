@@ -26,7 +26,7 @@ use crate::telemetry::Span;
 /// A credential lent to one call. It cannot be cloned; however it is dropped, the credential is ended and the ending
 /// recorded.
 pub struct Lease {
-    call: Call,
+    call: Box<Call>,
     scope: Scope,
     slot: Slot,
     lent: Option<(Secret, Placement)>,

@@ -81,8 +81,8 @@ impl Aim<'_> {
 /// Reads the whole request in the one way it can be read, or refuses it.
 ///
 /// Pure: the same request, caller, task and aim give the same call. The call's target, headers and body are the very bytes
-/// that were read here; nothing is normalised on the way.
-pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<'_>) -> Result<Call, Error> {
+/// that were read here; nothing is normalised on the way. It is boxed once, here, since every step hands it on.
+pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<'_>) -> Result<Box<Call>, Error> {
     let Aim { tool, target, matched } = aim;
     let (head, payload) = incoming.request.into_parts();
     let (body, content) = match &payload {
@@ -100,7 +100,7 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
     let source =
         values::Values { target: &target, path: &matched.path, body: is_json.then_some(body), empty: body.is_empty() };
     let resource = matched.spec.resource(&source)?;
-    let action = Action {
+    let action = Arc::new(Action {
         tool: tool.name.clone(),
         name: matched.spec.name.clone(),
         effect: matched.spec.effect,
@@ -110,10 +110,10 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
         yields: matched.spec.yields.clone(),
         fields: matched.spec.fields.clone(),
         rewrite: matched.spec.rewrite.clone(),
-    };
+    });
     let details = matched.spec.details(&source)?;
-    let intent = said_or_granted(&head.headers, &task, &action)?;
-    Ok(Call {
+    let intent = Arc::new(said_or_granted(&head.headers, &task, &action)?);
+    Ok(Box::new(Call {
         id: incoming.id,
         parent: named(&head.headers, "Agent-Parent-Call", "call")?,
         approval: named(&head.headers, "Agent-Approval", "approval")?,
@@ -131,7 +131,7 @@ pub fn understand(incoming: Incoming, caller: Caller, task: Arc<Task>, aim: Aim<
         door,
         brought_credential: false,
         received_at: incoming.received_at,
-    })
+    }))
 }
 
 /// Where in a request an argument was not what the catalog says, and other reasons to refuse it.

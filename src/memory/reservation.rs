@@ -58,7 +58,8 @@ impl Habits {
 impl Reservation {
     /// The call is permitted and recorded: what was held is used. The slot is held until the call is over. `as_usual`: it
     /// would have been permitted in any mode.
-    pub fn spend(mut self, call: &Call, facts: Facts, as_usual: bool) -> Slot {
+    pub fn spend(mut self, call: &Call, facts: impl Into<Arc<Facts>>, as_usual: bool) -> Slot {
+        let facts = facts.into();
         self.taken.clear();
         let words = course::words(call, &facts, &self.vouching.0.agreements);
         let clean = course::is_clean(&facts, as_usual);

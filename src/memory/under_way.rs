@@ -26,11 +26,11 @@ pub struct CallUnderWay {
     /// When it was judged.
     pub since: Timestamp,
     /// What was known then.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
 }
 
 impl CallUnderWay {
-    pub(super) fn of(call: &Call, facts: Facts) -> Self {
+    pub(super) fn of(call: &Call, facts: Arc<Facts>) -> Self {
         Self {
             id: call.id,
             agent: call.caller.agent.clone(),

@@ -38,9 +38,9 @@ pub struct Call {
     /// Who asks, proven.
     pub caller: Caller,
     /// What it says it wants.
-    pub intent: Intent,
+    pub intent: Arc<Intent>,
     /// What it really does.
-    pub action: Action,
+    pub action: Arc<Action>,
     /// The tool it goes to.
     pub tool: Arc<Tool>,
     /// The method, as judged and as sent.

@@ -25,7 +25,7 @@ type Private = BTreeMap<&'static str, Value>;
 pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record {
     let call = permit.call();
     let mut private = tell_call(call);
-    let facts = tell_facts(permit.facts(), &mut private);
+    tell_of_facts(permit.facts(), &mut private);
     let event = Event::Permitted(Box::new(Permitted {
         agent: call.caller.agent.to_string(),
         parent: call.parent,
@@ -35,7 +35,7 @@ pub fn permitted(permit: &Permit, plan: CredentialPlan, at: Timestamp) -> Record
         method: call.method.to_string(),
         length: call.content.length(),
         brought_credential: call.brought_credential,
-        facts,
+        facts: FactsNote::Judged(permit.facts().clone()),
         rules: permit.rules().to_vec(),
         ttl_ms: u64::try_from(permit.ttl().as_millis()).ok(),
         would: permit.would().cloned(),
@@ -118,7 +118,7 @@ pub struct Known {
     target: Uri,
     caller: Option<Caller>,
     task: Option<TaskId>,
-    understood: Option<(Action, Intent)>,
+    understood: Option<(Arc<Action>, Arc<Intent>)>,
 }
 
 impl Known {
@@ -331,13 +331,17 @@ fn tell_values(task: &Task, private: &mut Private) {
 
 /// The facts for the record; those that are private go under commitments.
 fn tell_facts(facts: &Facts, private: &mut Private) -> FactsNote {
+    tell_of_facts(facts, private);
+    FactsNote::Judged(Arc::new(facts.clone()))
+}
+
+fn tell_of_facts(facts: &Facts, private: &mut Private) {
     if !facts.args.is_empty() {
         private.insert("args", json!(facts.args));
     }
     if let Some(person) = &facts.task.on_behalf_of {
         private.insert("on_behalf_of", person.as_str().into());
     }
-    FactsNote::Judged(Box::new(facts.clone()))
 }
 
 fn tell_peer(peer: &Peer) -> String {

@@ -1,5 +1,7 @@
 //! The facts of a call in its record: on their way in, and out again.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +11,7 @@ use crate::model::Facts;
 #[derive(Clone, Debug)]
 pub enum FactsNote {
     /// On their way into a record.
-    Judged(Box<Facts>),
+    Judged(Arc<Facts>),
     /// Out of one.
     Read(Value),
 }

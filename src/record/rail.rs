@@ -48,7 +48,7 @@ impl Rail {
     /// returns.
     pub fn permit(
         self: &Arc<Self>,
-        permit: Permit,
+        permit: Box<Permit>,
         plan: CredentialPlan,
     ) -> impl Future<Output = Result<Recorded, Unavailable>> + use<> {
         let record = account::permitted(&permit, plan.clone(), self.now());
@@ -56,7 +56,7 @@ impl Rail {
         async move { Ok(rail.recorded(written.await?, permit, plan)) }
     }
 
-    fn recorded(self: &Arc<Self>, position: u64, permit: Permit, plan: CredentialPlan) -> Recorded {
+    fn recorded(self: &Arc<Self>, position: u64, permit: Box<Permit>, plan: CredentialPlan) -> Recorded {
         let (call, scope, slot) = permit.spend();
         let open = Open {
             rail: self.clone(),
@@ -90,7 +90,7 @@ impl Rail {
 /// The proof that a call was permitted and that this stands on the rail. Only [`Rail::permit`] builds one, after the
 /// commit; dropping it writes the call's ending.
 pub struct Recorded {
-    call: Call,
+    call: Box<Call>,
     scope: Scope,
     slot: Slot,
     position: u64,
@@ -129,7 +129,7 @@ impl Recorded {
 
     /// What it proves, for whoever goes on with it: the call, what a credential for it may be, its place in its task,
     /// what will be minted, and the ending that is still to be written.
-    pub fn into_parts(self) -> (Call, Scope, Slot, CredentialPlan, Open) {
+    pub fn into_parts(self) -> (Box<Call>, Scope, Slot, CredentialPlan, Open) {
         (self.call, self.scope, self.slot, self.plan, self.open)
     }
 }

@@ -176,7 +176,7 @@ impl Gateway {
         F: Future<Output = Result<Answer, Refused>> + Send + 'static,
     {
         let (waiting, hangup) = line();
-        let answer = tokio::spawn(walk(self.mediator.clone(), hangup)).await;
+        let answer = tokio::spawn(Box::pin(walk(self.mediator.clone(), hangup))).await;
         drop(waiting);
         match answer {
             Ok(answer) => answer.map(|mut answer| {

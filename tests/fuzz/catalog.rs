@@ -49,7 +49,7 @@ pub fn holds(bytes: &[u8]) -> bool {
         assert_eq!(is_admin(&lenient), matches!(at, 2 | 3), "{path} is {lenient} to some");
     }
     let again = understood(&CATALOG, method, &call.target, b"").expect("what was accepted once is accepted again");
-    assert_eq!((again.action.name, again.action.resource), (call.action.name, call.action.resource));
+    assert_eq!((&again.action.name, &again.action.resource), (&call.action.name, &call.action.resource));
     true
 }
 

@@ -19,7 +19,7 @@ pub fn catalog(actions: &str) -> Catalog {
 }
 
 /// What a request to `t` is understood as, if it is. `target` begins behind the tool's name; a body is sent as JSON.
-pub fn understood(catalog: &Catalog, method: &str, target: &str, body: &[u8]) -> Option<Call> {
+pub fn understood(catalog: &Catalog, method: &str, target: &str, body: &[u8]) -> Option<Box<Call>> {
     let mut request = Request::builder().method(method).uri(format!("/t{target}"));
     if !body.is_empty() {
         request = request.header(CONTENT_TYPE, "application/json");

@@ -66,11 +66,11 @@ impl<'a> Sent<'a> {
         self
     }
 
-    fn read(&self) -> Result<Call, Error> {
+    fn read(&self) -> Result<Box<Call>, Error> {
         self.read_in(nouns::task("triage", 1))
     }
 
-    fn read_in(&self, task: Task) -> Result<Call, Error> {
+    fn read_in(&self, task: Task) -> Result<Box<Call>, Error> {
         let mut request = Request::builder().method(self.method).uri(self.target);
         for (name, value) in &self.headers {
             request = request.header(*name, HeaderValue::from_bytes(value).unwrap());
@@ -210,7 +210,7 @@ fn an_intent_is_what_a_header_says_or_else_what_the_grant_says() {
     let said =
         intent(list().with("agent-intent", "action=\"x\", purpose=\"p\", more=1"), grant("tracker/issues.list", None));
     assert_eq!(
-        (said.action.as_deref(), said.resource, said.purpose.as_deref(), said.source),
+        (said.action.as_deref(), said.resource.as_deref(), said.purpose.as_deref(), said.source),
         (Some("x"), None, Some("p"), IntentSource::Header)
     );
     for covering in [grant("tracker/issues.list", None), grant("tracker/issues.list", Some("octo/hello"))] {
@@ -225,7 +225,7 @@ fn an_intent_is_what_a_header_says_or_else_what_the_grant_says() {
         nouns::task("triage", 1),
     ] {
         let none = intent(list(), other);
-        assert_eq!((none.source, none.action), (IntentSource::None, None));
+        assert_eq!((none.source, none.action.as_deref()), (IntentSource::None, None));
     }
     for unclear in ["action=", "purpose=\"p\"", "x", "action=1"] {
         assert_eq!(list().with("agent-intent", unclear).refused(), "unclear", "{unclear}");

@@ -17,7 +17,7 @@ const PASSING: [&str; 4] = ["traceparent", "tracestate", "user-agent", "x-reques
 #[derive(Debug)]
 pub struct Kept {
     /// The bytes that were judged.
-    pub call: Call,
+    pub call: Box<Call>,
     /// The facts they were judged by.
     pub facts: Facts,
     /// What is held.

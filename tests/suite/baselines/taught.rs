@@ -72,7 +72,7 @@ fn a_task_that_ends_while_a_call_is_judged_teaches_nothing() {
     let task = opened(&memory, OpenedBy::Framework);
     make(&memory, &read(&task), |_| {}, true);
     let mut other = read(&task);
-    other.action.name = "github/issues.list".into();
+    Arc::make_mut(&mut other.action).name = "github/issues.list".into();
     let judged = memory.reserve(&other).unwrap();
     assert_eq!(ended(&memory, &task), None);
     drop(judged);
@@ -81,8 +81,8 @@ fn a_task_that_ends_while_a_call_is_judged_teaches_nothing() {
 /// A call whose destination may be known under another sink of its tool.
 fn shared(task: &Arc<Task>, effect: Effect) -> Call {
     let mut call = read(task);
-    call.action.effect = effect;
-    call.action.critical = vec![Critical {
+    Arc::make_mut(&mut call.action).effect = effect;
+    Arc::make_mut(&mut call.action).critical = vec![Critical {
         sink: "to".into(),
         kind: SinkKind::Destination,
         of: Some("people".into()),

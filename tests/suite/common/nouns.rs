@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign::memory::{Bounds, ChainRule, LimitRule, Memory, Reservation, TaskOver};
 use countersign::model::{
-    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Facts, Intent, OpenedBy, Payload, Proof, Task,
-    TaskId, Timestamp, Tool, Workload,
+    Action, AgentName, Call, CallId, Caller, Content, Digest, Effect, Facts, OpenedBy, Payload, Proof, Task, TaskId,
+    Timestamp, Tool, Workload,
 };
 use http::{HeaderMap, Method};
 
@@ -78,8 +78,8 @@ pub fn call(caller: &Caller, task: &Arc<Task>, action: &str, resource: &str) -> 
         parent: None,
         approval: None,
         caller: caller.clone(),
-        intent: Intent::default(),
-        action: Action {
+        intent: Arc::default(),
+        action: Arc::new(Action {
             tool: of.into(),
             name: action.into(),
             effect: Effect::Read,
@@ -89,7 +89,7 @@ pub fn call(caller: &Caller, task: &Arc<Task>, action: &str, resource: &str) -> 
             yields: Arc::new([]),
             fields: Arc::new([]),
             rewrite: Arc::new([]),
-        },
+        }),
         tool: tool(of),
         method: Method::GET,
         target: format!("/{resource}"),

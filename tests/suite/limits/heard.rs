@@ -24,7 +24,7 @@ fn files(folder: &Path) -> usize {
 fn hear(memory: &Memory, task: &Arc<Task>, name: &str) {
     let mut read = call(task, 0);
     let field = |at: &str, label| Field { at: at.parse().unwrap(), label };
-    read.action.fields = [field("/from", Label::Trusted), field("/text", Label::Untrusted)].into();
+    Arc::make_mut(&mut read.action).fields = [field("/from", Label::Trusted), field("/text", Label::Untrusted)].into();
     let (facts, reservation) = memory.reserve(&read, &Bounds::default(), None).unwrap();
     let slot = reservation.spend(&read, facts, true);
     let words: Vec<String> = (0..1_000).map(|number| format!("{name}{number}")).collect();
@@ -41,7 +41,8 @@ fn aimed(memory: &Memory, task: &Arc<Task>, to: &str, title: &str) -> ValueFacts
         values: Aimed::new(text).into_iter().collect(),
     };
     let mut send: Call = call(task, 1);
-    send.action.critical = vec![sink("to", SinkKind::Destination, to), sink("title", SinkKind::Words, title)];
+    Arc::make_mut(&mut send.action).critical =
+        vec![sink("to", SinkKind::Destination, to), sink("title", SinkKind::Words, title)];
     memory.reserve(&send, &Bounds::default(), None).unwrap().0.values
 }
 

@@ -50,7 +50,7 @@ fn only_the_same_bytes_to_the_same_action_are_repeats() {
     others[0].content = Content::of(b"\0");
     others[1].target.push('?');
     others[2].method = http::Method::HEAD;
-    others[3].action.name = "github/issues.list".into();
+    Arc::make_mut(&mut others[3].action).name = "github/issues.list".into();
     for other in &others {
         let (facts, _) = memory.reserve(other).unwrap();
         assert_eq!((facts.chain.repeats, facts.limits.len()), (0, 0), "{other:?}");
@@ -86,7 +86,7 @@ fn a_grant_counts_what_is_made_and_nothing_else() {
     });
     let declared = |resource: &str| {
         let mut call = call(&task, 0);
-        call.action.resource = format!("github/{resource}");
+        Arc::make_mut(&mut call.action).resource = format!("github/{resource}");
         let (facts, reservation) = memory.reserve(&call).unwrap();
         (facts.task.declared, (call, facts, reservation))
     };

@@ -61,8 +61,11 @@ fn what_is_counted_apart_is_apart() {
     let changed: [(&str, Change); 5] = [
         ("the same", |_, _| {}),
         ("task", |call, other| call.task = other.clone()),
-        ("tool", |call, _| (call.action.tool, call.action.name) = ("chat".into(), "chat/post".into())),
-        ("action", |call, _| call.action.name = "github/issues.list".into()),
+        ("tool", |call, _| {
+            let action = Arc::make_mut(&mut call.action);
+            (action.tool, action.name) = ("chat".into(), "chat/post".into());
+        }),
+        ("action", |call, _| Arc::make_mut(&mut call.action).name = "github/issues.list".into()),
         ("workload", |call, _| call.caller = nouns::caller("triage", "token:y")),
     ];
     for (per, fit) in [

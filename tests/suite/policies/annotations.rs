@@ -30,7 +30,7 @@ fn verdict(text: &str, left_ms: i64, change: impl FnOnce(&mut Facts)) -> Verdict
     let call: Call = nouns::call(&caller, &Arc::new(task), "github/issues.get", "octo/hello");
     let (mut facts, reservation) = memory.reserve(&call).unwrap();
     change(&mut facts);
-    judge(&policies(text).unwrap(), call, facts, reservation)
+    judge(&policies(text).unwrap(), Box::new(call), facts, reservation)
 }
 
 /// What a no comes to: whether waiting helps, and the rules with their codes.

@@ -254,7 +254,7 @@ impl Asked {
         let caller = nouns::caller(self.agent, "token:x");
         let task = Arc::new(nouns::task(self.agent, 1));
         let mut call = nouns::call(&caller, &task, self.action, self.resource);
-        call.action.arguments = self.facts.args.clone();
+        Arc::make_mut(&mut call.action).arguments = self.facts.args.clone();
         call
     }
 
