@@ -33,6 +33,7 @@ mod told;
 mod tool;
 mod trace;
 mod value;
+mod words;
 
 pub use about::{About, Asking};
 pub use action::{Action, Argument, Effect, Field};
@@ -69,4 +70,5 @@ pub use time::{Clock, Timestamp};
 pub use told::Told;
 pub use tool::{Network, Tool};
 pub use trace::TracePoint;
-pub use value::{Aimed, Critical, Given, Key, SinkKind, vouched, words};
+pub use value::{Aimed, Critical, Given, Key, SinkKind, vouched};
+pub use words::words;

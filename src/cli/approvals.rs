@@ -33,6 +33,7 @@ enum ApprovalsCommand {
     /// Agree to a call: to this one, with these bytes, once.
     Approve {
         /// The question.
+        #[arg(value_parser = super::door::id::<ApprovalId>)]
         id: ApprovalId,
         /// Why, for the record.
         #[arg(long, default_value = "", value_name = "WORDS")]
@@ -41,6 +42,7 @@ enum ApprovalsCommand {
     /// Do not agree to it.
     Deny {
         /// The question.
+        #[arg(value_parser = super::door::id::<ApprovalId>)]
         id: ApprovalId,
         /// Why, for the record.
         #[arg(long, default_value = "", value_name = "WORDS")]
@@ -83,6 +85,16 @@ fn tell(question: &Value) -> String {
     let _ = writeln!(text, "  as        {} {}", shown("method"), shown("target"));
     for (name, value) in member(question, "args").as_object().into_iter().flatten() {
         let _ = writeln!(text, "            {}: {}", plain(name), plain(&value.to_string()));
+    }
+    if let Some(length) = member(member(question, "content"), "length").as_u64() {
+        let digest = plain(word(member(question, "content"), "sha256"));
+        let _ = writeln!(text, "  sends     {length} bytes, sha256 {digest}");
+    }
+    for (place, seen) in
+        member(member(member(question, "facts"), "values"), "unattested").as_object().into_iter().flatten()
+    {
+        let seen = seen.as_str().map_or_else(String::new, |call| format!(": it was read in call {}", plain(call)));
+        let _ = writeln!(text, "  nobody    stands behind {}{seen}", plain(place));
     }
     if let Some(purpose) = member(question, "purpose").as_str() {
         let _ = writeln!(text, "  it says   {}", plain(purpose));

@@ -88,6 +88,9 @@ pub enum NotTaken {
     /// There is no such question, or it is over.
     #[error("there is no such question, or it is over")]
     Over,
+    /// Somebody has answered it.
+    #[error("this question was answered already: it is {0}")]
+    Already(&'static str),
     /// The reviewer is not one of those who are asked.
     #[error("the rules ask somebody else")]
     NotAsked,
@@ -161,6 +164,13 @@ impl Desk {
         shown
     }
 
+    /// What the call of a question sends: so many bytes, with this SHA-256. Nothing where it is kept no more.
+    pub fn content(&self, id: ApprovalId) -> Option<(u64, Digest)> {
+        let questions = lock(&self.questions);
+        let content = questions.by_id.get(&id)?.kept.as_ref()?.call.content;
+        content.length().zip(content.digest())
+    }
+
     /// One question of this agent.
     pub fn question(&self, id: ApprovalId, agent: &AgentName, now: Timestamp) -> Option<Shown> {
         let questions = lock(&self.questions);
@@ -187,6 +197,9 @@ impl Desk {
     ) -> Result<Answered, NotTaken> {
         let questions = lock(&self.questions);
         let question = questions.by_id.get(&id).filter(|question| question.posted).ok_or(NotTaken::Over)?;
+        if let Some(answer) = question.shown(now).standing.answer() {
+            return Err(NotTaken::Already(answer));
+        }
         Ok(Answered { about: question.about.clone(), standing: question.answered(by, yes, now)? })
     }
 
@@ -270,6 +283,18 @@ impl Desk {
     fn unused(&self, id: ApprovalId) {
         if let Some(question) = lock(&self.questions).by_id.get_mut(&id) {
             question.unclaim();
+        }
+    }
+}
+
+impl Stands {
+    /// What somebody has answered, if it is for good.
+    const fn answer(&self) -> Option<&'static str> {
+        match self {
+            Self::Approved { .. } => Some("approved"),
+            Self::Denied => Some("denied"),
+            Self::Used => Some("approved, and its call was made"),
+            Self::Waiting { .. } | Self::Expired | Self::Cancelled => None,
         }
     }
 }

@@ -103,8 +103,10 @@ impl Heard {
 
     /// Whether it stands in what whoever opened the task had named.
     pub(super) fn was_named(&self, value: &Aimed) -> bool {
-        self.marks_of(&value.words)
-            .is_some_and(|mut marks| marks.all(|mark| mark.is_some_and(|mark| mark & NAMED != 0)))
+        value.is_plain()
+            && self
+                .marks_of(&value.words)
+                .is_some_and(|mut marks| marks.all(|mark| mark.is_some_and(|mark| mark & NAMED != 0)))
     }
 
     fn marks_of<'a>(&'a self, words: &'a [String]) -> Option<impl Iterator<Item = Option<u32>> + 'a> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
+use super::words::{exact, is_odd, words};
 
 /// Words of a run that a text vouches for as a whole.
 const RUN: usize = 8;
@@ -105,10 +106,12 @@ impl Critical {
 /// One value that must be vouched for.
 #[derive(Clone)]
 pub struct Aimed {
-    /// Its words, in normal form.
+    /// Its words, in normal form: what is compared with what strangers wrote.
     pub words: Vec<String>,
-    /// Itself by hash, or each run of its words if it is longer than one.
+    /// Itself by hash, or each run of its words if it is longer than one; its words as they stand (`exact`), since `docs/*` is
+    /// not `docs`.
     pub keys: Vec<Key>,
+    exact: String,
     /// It is a link that carries nothing but where it leads: no query, no fragment, no name before the host.
     pub is_plain_link: bool,
 }
@@ -123,29 +126,36 @@ impl fmt::Debug for Aimed {
 impl Aimed {
     /// Its name under these parts, and under no others.
     pub fn name(&self, parts: &[&str]) -> Key {
-        let words = self.words.join(" ");
         let mut text = Vec::with_capacity(128);
-        for part in parts.iter().copied().chain([&*words]) {
+        for part in parts.iter().copied().chain([&*self.exact]) {
             text.extend_from_slice(&(part.len() as u64).to_be_bytes());
             text.extend_from_slice(part.as_bytes());
         }
         Key::of(Digest::of(&text))
     }
 
+    /// Whether it is no other thing than its words in normal form: nothing stands around them that might make it one.
+    pub fn is_plain(&self) -> bool {
+        self.exact == self.words.join(" ")
+    }
+
     /// Nothing if there is nothing in it.
     pub fn new(text: &str) -> Option<Self> {
-        let words: Vec<String> = words(text).collect();
+        let (words, bare): (Vec<String>, _) = (words(text).collect(), text.trim());
         if words.is_empty() {
-            let bare = text.trim();
             let key = Key::of(Digest::of(bare.as_bytes()));
             return (!bare.is_empty()).then(|| Self {
                 words: vec![bare.to_owned()],
                 keys: vec![key],
+                exact: bare.to_owned(),
                 is_plain_link: false,
             });
         }
-        let keys = words.windows(RUN.min(words.len())).map(key).collect();
-        Some(Self { words, keys, is_plain_link: is_plain_link(text.trim()) })
+        // `>13`, `|ana@corp.example`: no text has a word like that.
+        let cut = bare.starts_with(['|', '>', ',', ';', ')', ']', '}']) || bare.ends_with(['|', '<', '(', '[', '{']);
+        let exact = if cut { vec![bare.to_lowercase()] } else { exact(text) };
+        let keys = exact.windows(RUN.min(exact.len())).map(key).collect();
+        Some(Self { words, keys, exact: exact.join(" "), is_plain_link: is_plain_link(bare) })
     }
 }
 
@@ -215,37 +225,26 @@ impl From<Given> for Vec<Digest> {
     }
 }
 
-/// All that a text vouches for: every run of up to eight of its words, and what stands in these as an address or link.
+/// All that a text vouches for: every run of up to eight of its words, in normal form and as they stand, and what stands in
+/// these as an address or link.
 pub fn vouched(text: &str) -> Vec<Key> {
-    let found: Vec<String> = words(text).collect();
-    let mut keys = Vec::new();
-    for start in 0..found.len() {
-        let rest = found.get(start..).unwrap_or_default();
-        keys.extend((1..=RUN.min(rest.len())).filter_map(|length| rest.get(..length).map(key)));
-    }
+    let mut keys: Vec<Key> = runs(&words(text).collect::<Vec<_>>()).map(key).collect();
+    let exact = exact(text);
+    let says = |run: &&[String]| run.iter().any(|word| word.contains(char::is_alphanumeric));
+    keys.extend(runs(&exact).filter(|run| run.iter().any(|word| is_odd(word))).filter(says).map(key));
     keys.extend(super::entity::entities(text).iter().filter_map(|entity| Aimed::new(entity)).flat_map(|one| one.keys));
     keys
 }
 
-fn key(run: &[String]) -> Key {
-    Key::of(Digest::of(run.join(" ").as_bytes()))
-}
-
-/// The words of a text in normal form: lower case, without the marks around them; a link without `http://`, `www.` and
-/// the slash at its end.
-pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(is_between).filter_map(|word| {
-        let word = word.trim_matches(|sign: char| !sign.is_alphanumeric());
-        let lower = word.to_lowercase();
-        let bare = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")).unwrap_or(&lower);
-        let bare = bare.strip_prefix("www.").unwrap_or(bare);
-        (!bare.is_empty()).then(|| bare.to_owned())
+fn runs(words: &[String]) -> impl Iterator<Item = &[String]> {
+    (0..words.len()).flat_map(|start| {
+        let rest = words.get(start..).unwrap_or_default();
+        (1..=RUN.min(rest.len())).filter_map(|length| rest.get(..length))
     })
 }
 
-/// What stands between words, and in none of the things that are compared.
-pub(super) fn is_between(sign: char) -> bool {
-    sign.is_whitespace() || matches!(sign, ',' | ';' | '|' | '"' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | '`')
+fn key(run: &[String]) -> Key {
+    Key::of(Digest::of(run.join(" ").as_bytes()))
 }
 
 fn is_plain_link(text: &str) -> bool {
@@ -286,6 +285,44 @@ mod tests {
         ] {
             assert!(!vouches(said, value), "{value}");
         }
+    }
+
+    #[test]
+    fn a_mark_that_makes_another_thing_of_a_value_is_not_overlooked() {
+        let said = "Delete 'docs/old.txt', file 13 and projects/x; pay $100 to ana@corp.example (www.example.com).";
+        for value in
+            ["docs/old.txt.", "'13'", "#13", "@ana@corp.example", "projects/x/", "$100", "100", "https://example.com/"]
+        {
+            assert!(vouches(said, value), "{value}");
+        }
+        for value in [
+            "docs/old.txt/../..",
+            "../docs/old.txt",
+            "/docs/old.txt",
+            "projects/x/*",
+            "projects/x/..",
+            "~/projects/x",
+            "*13*",
+            "13%",
+            ">13",
+            "13|",
+            "|ana@corp.example",
+            "-13",
+            "13 *",
+            "- 13",
+            "_13",
+            "-100",
+            ".100",
+            "+100",
+            "*ana@corp.example",
+            "ana@corp.example\u{0}",
+            "www.ana@corp.example",
+        ] {
+            assert!(!vouches(said, value), "{value}");
+        }
+        assert!(vouches("Remove projects/x/* at once.", "projects/x/*"), "who says so means so");
+        let plain = |value: &str| Aimed::new(value).unwrap().is_plain();
+        assert!(plain("Ana Gomez.") && !plain("docs/*") && !plain("13 *"));
     }
 
     #[test]

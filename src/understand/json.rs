@@ -60,14 +60,44 @@ pub fn at<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, String> 
     Ok(Some(here.get()))
 }
 
-/// What stands directly in an object or array; nothing in anything else.
-pub fn children(raw: &str) -> Vec<&str> {
-    let here: Vec<&RawValue> = if raw.starts_with('[') {
-        serde_json::from_str(raw).unwrap_or_default()
-    } else {
-        serde_json::from_str::<BTreeMap<String, &RawValue>>(raw).unwrap_or_default().into_values().collect()
-    };
-    here.into_iter().map(RawValue::get).collect()
+/// What stands directly in an object or array, with its name if it has one; none if that is more than `most`.
+pub fn members(raw: &str, most: usize) -> Option<Vec<Member<'_>>> {
+    serde_json::Deserializer::from_str(raw).deserialize_any(Members(most)).ok()
+}
+
+/// A member of an object, or an item of an array.
+pub type Member<'a> = (Option<String>, &'a str);
+
+struct Members(usize);
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<Member<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object or array of at most {}", self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            found.push((None, item.get()));
+            if found.len() > self.0 {
+                return Err(A::Error::invalid_length(found.len(), &self));
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = Vec::new();
+        while let Some((name, member)) = members.next_entry::<String, &RawValue>()? {
+            found.push((Some(name), member.get()));
+            if found.len() > self.0 {
+                return Err(A::Error::invalid_length(found.len(), &self));
+            }
+        }
+        Ok(found)
+    }
 }
 
 #[derive(serde::Deserialize, Eq, Ord, PartialEq, PartialOrd)]

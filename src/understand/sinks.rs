@@ -11,6 +11,9 @@ use crate::model::{Aimed, Critical, SinkKind, entities};
 /// Values that a sink may hold.
 const MOST: usize = 256;
 
+/// Objects, arrays and members that are gone through to find them.
+const GONE_THROUGH: usize = 4_096;
+
 /// Bytes of a sink's text that are looked through.
 const LONGEST: usize = 256 * 1024;
 
@@ -50,9 +53,16 @@ impl Sink {
 
     /// What of it somebody must stand behind in this call; nothing if there is nothing in it.
     pub fn critical(&self, values: &Values<'_>) -> Result<Option<Critical>, Error> {
+        let too_much = || Error::Unclear(format!("`{}` holds more than can be judged", self.name));
         let mut texts = Vec::new();
         match &self.place {
-            Place::Body(pointer) => each(pointer, values, &mut texts)?,
+            Place::Body(pointer) => {
+                if let Some(Found::Json(body)) = Place::Body(String::new()).read(values)? {
+                    let mut walk = Walk { texts, left: GONE_THROUGH };
+                    walk.each(&body, pointer).map_err(|stop| stop.map_or_else(too_much, Error::Unclear))?;
+                    texts = walk.texts;
+                }
+            }
             Place::Path(_) | Place::Query(_) => {
                 texts.extend(self.place.read(values)?.map(|found| match found {
                     Found::Plain(text) | Found::Json(text) => text,
@@ -60,7 +70,7 @@ impl Sink {
             }
         }
         if texts.len() > MOST || texts.iter().map(String::len).sum::<usize>() > LONGEST {
-            return Err(Error::Unclear(format!("`{}` holds more than can be judged", self.name)));
+            return Err(too_much());
         }
         let aimed: Vec<Aimed> = match self.kind {
             SinkKind::Text => {
@@ -75,41 +85,65 @@ impl Sink {
     }
 }
 
-/// Every scalar below a pointer of which some steps may be any.
-fn each(pointer: &str, values: &Values<'_>, texts: &mut Vec<String>) -> Result<(), Error> {
-    let (before, behind) = match pointer.split_once("/*") {
-        Some((before, behind)) if behind.is_empty() || behind.starts_with('/') => (before, Some(behind)),
-        Some(_) | None => (pointer, None),
-    };
-    let found = match Place::Body(before.to_owned()).read(values)? {
-        Some(Found::Json(raw)) => raw,
-        Some(Found::Plain(_)) | None => return Ok(()),
-    };
-    let Some(behind) = behind else {
-        return scalars(&found, texts);
-    };
-    for raw in json::children(&found) {
-        match behind {
-            "" => scalars(raw, texts)?,
-            behind => each(behind, &Values { body: Some(raw.as_bytes()), ..*values }, texts)?,
-        }
-    }
-    Ok(())
+/// The way to every scalar below a pointer of which some steps may be any. What has another shape than the pointer says is
+/// not passed over: servers read a list where one is meant, an object for a list, and an address for an object that holds one.
+struct Walk {
+    texts: Vec<String>,
+    left: usize,
 }
 
-/// Every string, number and truth in a JSON text.
-fn scalars(raw: &str, texts: &mut Vec<String>) -> Result<(), Error> {
-    if raw.starts_with(['{', '[']) {
-        return json::children(raw).into_iter().try_for_each(|child| scalars(child, texts));
+/// Why a walk ends: what is unclear, or nothing if it is too much.
+type Stop = Option<String>;
+
+impl Walk {
+    fn each(&mut self, raw: &str, pointer: &str) -> Result<(), Stop> {
+        let Some((step, behind)) = next_step(pointer) else { return self.scalars(raw) };
+        let is_list = raw.starts_with('[');
+        let has_steps = if is_list { step == "*" || step.parse::<usize>().is_ok() } else { raw.starts_with('{') };
+        if !has_steps {
+            return self.scalars(raw);
+        }
+        if step == "*" {
+            return self.members(raw, |walk, (_, member)| walk.each(member, behind));
+        }
+        match json::at(raw.as_bytes(), &format!("/{step}"))? {
+            Some(found) => self.each(found, behind),
+            None => Ok(()),
+        }
     }
-    if raw == "null" {
-        return Ok(());
+
+    /// Every string, number and truth in a JSON text; and what leads somewhere in the names of its members.
+    fn scalars(&mut self, raw: &str) -> Result<(), Stop> {
+        if raw.starts_with(['{', '[']) {
+            return self.members(raw, |walk, (name, member)| {
+                walk.texts.extend(name.iter().flat_map(|name| entities(name)));
+                walk.scalars(member)
+            });
+        }
+        if raw == "null" {
+            return Ok(());
+        }
+        let text = if raw.starts_with('"') {
+            json::text(raw).ok_or_else(|| "a string of the body cannot be read".to_owned())?
+        } else {
+            raw.to_owned()
+        };
+        self.texts.push(text);
+        if self.texts.len() > MOST { Err(None) } else { Ok(()) }
     }
-    let text = if raw.starts_with('"') {
-        json::text(raw).ok_or_else(|| Error::Unclear("a string of the body cannot be read".to_owned()))?
-    } else {
-        raw.to_owned()
-    };
-    texts.push(text);
-    Ok(())
+
+    fn members(
+        &mut self,
+        raw: &str,
+        mut visit: impl FnMut(&mut Self, json::Member<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let members = json::members(raw, self.left).ok_or(None)?;
+        self.left -= members.len();
+        members.into_iter().try_for_each(|member| visit(self, member))
+    }
+}
+
+fn next_step(pointer: &str) -> Option<(&str, &str)> {
+    let rest = pointer.strip_prefix('/')?;
+    Some(rest.find('/').map_or((rest, ""), |end| rest.split_at(end)))
 }

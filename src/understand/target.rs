@@ -57,8 +57,13 @@ impl Target {
         self.query.iter().map(|pair| pair.key.as_str())
     }
 
-    /// The one value of `key` in the query; an error if there are several, or if a server could read it in two ways.
+    /// The one value of `key` in the query; an error if there are several, or if a server could read it in two ways, or take
+    /// another key for it.
     pub fn query(&self, key: &str) -> Result<Option<&str>, String> {
+        let alike = |pair: &&Pair| pair.key != key && folded(&pair.key) == folded(key);
+        if let Some(other) = self.query.iter().find(alike) {
+            return Err(format!("write `{key}` in the query, and not `{}`", other.key.escape_debug()));
+        }
         let mut pairs = self.query.iter().filter(|pair| pair.key == key);
         let first = pairs.next();
         if pairs.next().is_some() {
@@ -69,6 +74,14 @@ impl Target {
         }
         Ok(first.map(|pair| pair.value.as_str()))
     }
+}
+
+/// One name for all keys that some server takes for one another: some do not mind case, some cut a list's brackets off, some
+/// trim, and some write `_` for what no variable may be called.
+fn folded(key: &str) -> String {
+    let name = key.trim();
+    let name = name.find('[').filter(|at| *at > 0).map_or(name, |at| name.split_at(at).0);
+    name.replace(['.', ' '], "_").to_uppercase().to_lowercase()
 }
 
 /// Decodes what `check_path` has let pass.
@@ -155,6 +168,10 @@ mod tests {
     #[test]
     fn a_plain_target_is_read_as_it_stands() {
         let target = Target::parse("/repos/octo/hello%20world/issues?state=open&q=a%2Bb&labels[]=x").unwrap();
+        for other in ["State", "state[]", "state%20", "%20STATE[0]"] {
+            let target = Target::parse(&format!("/a?q=1&{other}=closed")).unwrap();
+            assert!(target.query("state").is_err() && target.query("q").is_ok(), "{other}");
+        }
         assert_eq!(target.path(), "/repos/octo/hello%20world/issues");
         assert_eq!(target.query("state").unwrap(), Some("open"));
         assert_eq!(target.query("labels[]").unwrap(), Some("x"));

@@ -1,9 +1,12 @@
 //! Who stands behind the values that calls are aimed at (METHOD §4): whoever opened the task, a trusted field, a directory,
 //! somebody who has agreed; and nobody else, however it is written.
 
+mod shapes;
+
 use std::sync::Arc;
 
 use countersign::app::Seams;
+use countersign::model::Digest;
 use countersign::record::Stored;
 use serde_json::{Value, json};
 
@@ -269,6 +272,43 @@ async fn a_child_has_the_values_it_was_given_out_of_its_parents_and_reads_for_bo
     answers(&raw, "application/json", INBOX);
     call(&sidecar, child, "GET /tracker/inbox/work", &Value::Null).await;
     assert_eq!(send(&sidecar, token, &json!({ "to": "zoe@corp.example" })).await.status, 200);
+    invariants::hold(&mut sidecar).await;
+}
+
+/// What the program prints, asked by sam.
+async fn printed(sidecar: &Sidecar, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command.args(arguments).args(["--door", &sidecar.admin.to_string(), "--token-file"]);
+    command.arg(sidecar.folder.path().join("sam.token"));
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_is_asked_sees_what_would_be_sent_and_what_of_it_nobody_stands_behind() {
+    let (mut sidecar, raw) = started(STRICT, AGENT, "").await;
+    let task = asked_to(&sidecar, "Answer what came to Ana <ana@corp.example>").await;
+    answers(&raw, "application/json", INBOX);
+    let read = call(&sidecar, &task, "GET /tracker/inbox/work", &Value::Null).await.call().to_string();
+    let seen = json!({ "to": "eve@evil.example", "title": "hello" });
+    let asked = send(&sidecar, &task, &seen).await;
+    assert_eq!(asked.status, 428, "{asked:?}");
+    let listed = sidecar.ask("GET /v1/approvals", SAM, "").await.json();
+    let question = &listed["approvals"][0];
+    let (length, digest) = (seen.to_string().len(), Digest::of(seen.to_string().as_bytes()).to_string());
+    assert_eq!(question["content"], json!({ "length": length, "sha256": digest }));
+    assert_eq!(question["facts"]["values"]["unattested"], json!({ "body:/to": read }));
+    let told = printed(&sidecar, &["approvals", "list"]).await;
+    assert!(told.contains(&format!("  sends     {length} bytes, sha256 {digest}\n")), "{told}");
+    assert!(told.contains(&format!("  nobody    stands behind body:/to: it was read in call {read}\n")), "{told}");
+    let told = printed(&sidecar, &["approvals", "list", "--output", "json"]).await;
+    assert!(told.contains(&digest), "{told}");
+    let id = question["id"].as_str().unwrap();
+    assert_eq!(tell(&sidecar, SAM, &format!("POST /v1/approvals/{id}/deny"), "{}").await.0, 200);
+    let again = sidecar.ask(&format!("POST /v1/approvals/{id}/approve"), SAM, "{}").await;
+    assert_eq!(again.status, 404);
+    assert!(again.body.contains("answered already: it is denied"), "{again:?}");
     invariants::hold(&mut sidecar).await;
 }
 

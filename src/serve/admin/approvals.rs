@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::Sources;
 use super::reviewer::{Denied, Id, Lineage};
 use crate::mediate::{NotGiven, Said};
-use crate::memory::{NotTaken, Reviewing};
-use crate::model::{AgentName, ApprovalId, May, Reviewer};
+use crate::memory::{NotTaken, Reviewing, Shown};
+use crate::model::{AgentName, ApprovalId, Digest, May, Reviewer};
 use crate::record::{self, Stored};
 
 /// How long the glass may be broken for.
@@ -35,8 +35,19 @@ pub(in crate::serve) async fn list(
     reviewer: Reviewer,
 ) -> Result<Json<Value>, Denied> {
     reviewer.must(May::Read)?;
-    let shown = sources.mediator.memory.desk().questions(sources.rail.now());
+    let desk = sources.mediator.memory.desk();
+    let shown = desk.questions(sources.rail.now());
+    let shown: Vec<Value> = shown.iter().map(|shown| told(shown, desk.content(shown.about.id))).collect();
     Ok(Json(json!({ "approvals": shown })))
+}
+
+/// A question, with what its call sends: an answer is for these bytes.
+fn told(shown: &Shown, content: Option<(u64, Digest)>) -> Value {
+    let mut told = json!(shown);
+    if let (Some(members), Some((length, digest))) = (told.as_object_mut(), content) {
+        members.insert("content".to_owned(), json!({ "length": length, "sha256": digest }));
+    }
+    told
 }
 
 pub(in crate::serve) async fn approve(
@@ -68,7 +79,7 @@ async fn answer(
     let Json(Because { why }) = because.unwrap_or_default();
     match sources.mediator.answer(id, &by, Said { yes, why: &why }).await {
         Ok(standing) => Ok(Json(json!({ "id": id, "answer": standing }))),
-        Err(NotGiven::NotTaken(over @ NotTaken::Over)) => Err(Denied::unknown(over)),
+        Err(NotGiven::NotTaken(over @ (NotTaken::Over | NotTaken::Already(_)))) => Err(Denied::unknown(over)),
         Err(NotGiven::NotTaken(not @ (NotTaken::NotAsked | NotTaken::Own))) => Err(Denied::not(not)),
         Err(NotGiven::Unavailable(error)) => Err(Denied::unrecorded(&error)),
     }

@@ -73,6 +73,7 @@ fn card(visit: &Visit, ask: &Value) -> Markup {
                 @if let Some(args) = args {
                     div { dt { "with" } dd { @for (name, shown) in args { div { (words(name)) " = " strong { (value(shown)) } } } } }
                 }
+                (sent(ask))
                 div { dt { "its task has read" } dd { (value(at(ask, "/facts/labels"))) } }
                 @if let Some(rules) = rules { @for (rule, asking) in rules {
                     div { dt { "asked by" } dd {
@@ -86,6 +87,21 @@ fn card(visit: &Visit, ask: &Value) -> Markup {
             @if !visit.may(May::Approve) { (not_allowed(May::Approve)) }
             @else if visit.reviewer.name.is_none() { (nameless()) }
             @else { (answer_form(visit, id)) }
+        }
+    }
+}
+
+/// How much its call sends, and which of it nobody stands behind.
+fn sent(ask: &Value) -> Markup {
+    let unattested = at(ask, "/facts/values/unattested").as_object().filter(|places| !places.is_empty());
+    html! {
+        @if let Some(length) = at(ask, "/content/length").as_u64() {
+            div { dt { "it sends" } dd { (length) " bytes, sha256 " code { (value(at(ask, "/content/sha256"))) } } }
+        }
+        @if let Some(places) = unattested {
+            div { dt { "nobody stands behind" } dd { @for (place, seen) in places {
+                div { code { (words(place)) } @if let Some(call) = seen.as_str() { ", which was read in call " (words(call)) } }
+            } } }
         }
     }
 }

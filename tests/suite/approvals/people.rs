@@ -17,6 +17,24 @@ async fn only_those_who_are_asked_may_answer_and_only_once() {
 }
 
 #[tokio::test]
+async fn what_was_agreed_to_is_explained_as_that() {
+    let mut sidecar = started(ASKS, "").await;
+    let asked = sidecar.send(&write("agreed", "")).await;
+    let id = question(&asked);
+    assert_eq!(approve(&sidecar, ANA, &id).await, 200);
+    assert_eq!(sidecar.send(&resume(&id)).await.status, 200);
+    sidecar.story(asked.call(), "ended").await;
+    sidecar.stop().await;
+    let (folder, call) = (sidecar.folder.path(), asked.call().to_string());
+    let (code, told) = crate::suite::policies::recorded::run(folder, &["policy", "explain", &call]);
+    assert!(code == 0 && told.contains("ask-writes (asks security, "), "{told}");
+    assert!(told.contains(", and was agreed to\n"), "{told}");
+    let (_, listed) = crate::suite::policies::recorded::run(folder, &["lineage", "list", "--decision", "ask"]);
+    assert!(!listed.contains(&call), "{listed}");
+    invariants::hold(&mut sidecar).await;
+}
+
+#[tokio::test]
 async fn of_a_yes_and_a_no_at_once_one_is_given() {
     let mut sidecar = started(ASKS, "[approvals]\nmax_per_hour = 1000\n").await;
     for round in 0..20 {

@@ -163,6 +163,7 @@ pub(super) const INNOCENT: &[(&str, &str)] = &[
         "src/judge/a.rs",
         "//! A.\n//! Reads no `std::env::var`, see [`crate::serve`].\nfn a() { log!(\"crate::serve::x\"); }\n",
     ),
+    ("src/main.rs", "//! A.\n#[global_allocator]\nstatic ALLOCATOR: MiMalloc = MiMalloc;\n"),
     (
         "src/judge/a.rs",
         "//! A.\n#[cfg(test)]\nmod tests { use std::fs::read; fn a(b: Secret) { b.expose(); std::time::SystemTime::now(); } }\n",

@@ -200,7 +200,10 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
-        self.note(item.span(), Found::Static);
+        // The allocator of the whole program can be said in no other way, and is no state of ours.
+        if !item.attrs.iter().any(|attribute| attribute.path().is_ident("global_allocator")) {
+            self.note(item.span(), Found::Static);
+        }
         visit::visit_item_static(self, item);
     }
 
