@@ -165,7 +165,7 @@ impl World {
             .map(|number| serde_json::json!({ "from": format!("colleague{number}@corp.example"), "text": words(number) }))
             .collect();
         let body = serde_json::to_vec(&items)?;
-        slot.take_in(&call.action.yields);
+        slot.take_in(&call.action.yields, call.received_at);
         slot.learn(&call, Reading { body: &body, json: true, success: true });
         Ok(())
     }

@@ -7,14 +7,17 @@ mod course;
 mod desk;
 mod grants;
 mod heard;
+mod labels;
 mod lesson;
 mod limits;
 mod live;
+mod own;
 mod recall;
 mod reservation;
 mod room;
 mod shelf;
 mod shown;
+mod slot;
 mod standing;
 mod tasks;
 mod under_way;
@@ -33,6 +36,7 @@ pub use self::grants::{Loan, NotGranted, Proposed, Turn};
 use self::limits::Limits;
 pub use self::limits::{LimitRule, Per, Rate};
 use self::live::Snapshot;
+pub use self::own::{MOST_OWN, OWN_A_SECOND};
 pub use self::recall::{Lost, PastCall, PastTask};
 pub use self::reservation::Reservation;
 use self::reservation::{Habits, Vouching};
@@ -40,10 +44,11 @@ use self::room::Room;
 pub use self::room::{Crowded, Place, RoomRule};
 pub use self::shelf::{ROOM, Shelf};
 pub use self::shown::{ShownLine, ShownTask};
+pub use self::slot::{Privilege, Slot};
 pub use self::standing::Look;
 use self::standing::Standing;
 use self::tasks::Tasks;
-pub use self::tasks::{Closed, Privilege, Slot, TaskOver, fingerprint_of};
+pub use self::tasks::{Closed, TaskOver, fingerprint_of};
 pub use self::under_way::CallUnderWay;
 use self::under_way::UnderWay;
 use crate::model::{
@@ -107,11 +112,21 @@ impl Memory {
 
     /// Remembers a task with what its parent gave it, if that is not over.
     pub fn open_child(&self, task: Task, token: Digest, loan: Loan, now: Timestamp) -> Result<(), TaskOver> {
-        let expired = self.tasks.open(task, token, loan, now)?;
+        self.forget_expired(now);
+        self.tasks.open(task, token, loan)
+    }
+
+    /// Whether an agent may open one more task for itself; if so, it counts as begun in this second.
+    pub fn may_open_own(&self, agent: &AgentName, now: Timestamp) -> bool {
+        self.forget_expired(now);
+        self.tasks.may_open_own(agent, now)
+    }
+
+    fn forget_expired(&self, now: Timestamp) {
+        let expired = self.tasks.forget_expired(now);
         if !expired.is_empty() {
             self.cut(|call| expired.contains(&call.task));
         }
-        Ok(())
     }
 
     /// Takes what is asked from what a task has left to grant, for a child of it.

@@ -130,7 +130,7 @@ impl Lease {
     /// Gives what was lent, so that it can be found in what comes back.
     pub fn head_came(&mut self) -> Option<(Secret, Placement)> {
         let labels: &[Label] = &self.call.action.yields;
-        self.slot.take_in(labels);
+        self.slot.take_in(labels, self.live.rail.now());
         self.live.head_came();
         self.lent.take()
     }

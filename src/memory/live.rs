@@ -1,6 +1,6 @@
 //! One task and what has happened in it so far. What is done in a child is done in its parents too.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(super) struct State {
     repeats: HashMap<u64, Repeats>,
     actions: BTreeSet<Arc<str>>,
     pub(super) labels: BTreeSet<Label>,
+    /// Of an agent's implicit task: what it took in outside of all tasks that a framework opened, and when last.
+    pub(super) outside: BTreeMap<Label, Timestamp>,
     pub(super) lines: Vec<Line>,
     pub(super) heard: Option<Box<Shelved>>,
     pub(super) alarmed: bool,
@@ -105,28 +107,6 @@ impl Live {
 
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
         lock(&self.state).is_open(now)
-    }
-
-    /// What it holds: what it has taken in itself and what its parents hold; and what an agent opens for itself holds all
-    /// that the agent holds, whenever it took it in.
-    pub(super) fn labels(self: &Arc<Self>, implicit: &Self) -> BTreeSet<Label> {
-        let mut labels = BTreeSet::new();
-        for live in self.line() {
-            labels.extend(&lock(&live.state).labels);
-        }
-        match lock(&self.state).task.opened_by {
-            OpenedBy::Framework | OpenedBy::Nobody => return labels,
-            OpenedBy::Agent => {}
-        }
-        labels.extend(&lock(&implicit.state).labels);
-        labels
-    }
-
-    /// Puts labels on it and on its parents, who read what their children say.
-    pub(super) fn label(self: &Arc<Self>, labels: impl Iterator<Item = Label> + Clone) {
-        for live in self.line() {
-            lock(&live.state).labels.extend(labels.clone());
-        }
     }
 
     /// Counts a call in, here and in the parents. Gives the line of the grant that covers it, too.
@@ -270,6 +250,7 @@ impl State {
             repeats: HashMap::new(),
             actions: BTreeSet::new(),
             labels: BTreeSet::new(),
+            outside: BTreeMap::new(),
             lines,
             heard: None,
             alarmed: false,

@@ -122,12 +122,18 @@ impl Memory {
             implicit.count(past.fingerprint, &past.action);
             implicit.add_privilege(past.alive);
         }
+        let live = lock(&self.tasks.index).by_id.get(&past.task).cloned();
+        if live.is_some_and(|live| !live.is_given()) {
+            implicit.label_outside(past.labels.iter().copied(), past.at);
+        }
     }
 
     /// Nobody knows any more what an agent took in outside of tasks: the worst is taken for true.
     pub fn assume_the_worst(&self, agent: &AgentName, now: Timestamp) {
         let implicit = self.tasks.implicit(agent, now);
-        self.tasks.label(implicit.id, &[Label::Untrusted, Label::Private]);
+        let all = [Label::Untrusted, Label::Private];
+        self.tasks.label(implicit.id, &all);
+        lock(&self.tasks.index).implicit(agent, now).label_outside(all.into_iter(), now);
     }
 }
 

@@ -2,22 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use tokio::sync::watch;
 
 use super::baselines::InForce;
 use super::course;
 use super::grants::{self, Loan, NotGranted, Turn};
-use super::lesson::Lesson;
 use super::live::{Live, Snapshot};
+use super::own::Own;
 use super::reservation::Vouching;
 use super::shelf::Shelf;
+use super::slot::Slot;
 use super::under_way::Over;
 use super::{Place, lock};
 use crate::model::{
-    AgentName, Aimed, Call, Caller, Course, Critical, Digest, Ending, Label, Made, OpenedBy, Reading, Task, TaskId,
-    Timestamp, ValueFacts, Word,
+    AgentName, Aimed, Call, Caller, Course, Critical, Digest, Label, Made, OpenedBy, Task, TaskId, Timestamp,
+    ValueFacts, Word,
 };
 
 /// The task is over, or not this agent's, or there never was one: the agent is not told which.
@@ -43,6 +41,8 @@ pub struct Tasks {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) by_id: HashMap<TaskId, Arc<Live>>,
+    /// What each agent has opened for itself.
+    own: HashMap<AgentName, Own>,
     by_token: HashMap<Digest, TaskId>,
     by_expiry: BTreeMap<(Timestamp, TaskId), Digest>,
     /// Parents and their children.
@@ -58,11 +58,9 @@ impl Tasks {
         Self { index: Mutex::new(index) }
     }
 
-    /// Remembers a task under the digest of its token, and forgets those that have expired.
-    /// Gives the latter. `loan` is what it was given by its parent, which has to be there still.
-    pub fn open(&self, task: Task, token: Digest, mut loan: Loan, now: Timestamp) -> Result<Vec<TaskId>, TaskOver> {
+    /// Remembers a task under the digest of its token. `loan` is what it was given by its parent, which has to be there still.
+    pub fn open(&self, task: Task, token: Digest, mut loan: Loan) -> Result<(), TaskOver> {
         let mut index = lock(&self.index);
-        let expired = index.forget_expired(now);
         let parent = match task.parent {
             Some(parent) => Some(index.by_id.get(&parent).cloned().ok_or(TaskOver)?),
             None => None,
@@ -70,7 +68,17 @@ impl Tasks {
         let lines = loan.spend();
         let live = Live::new(task, parent, lines, &index.shelf);
         index.insert(live, token);
-        Ok(expired)
+        Ok(())
+    }
+
+    /// Forgets the tasks that have expired, and gives them.
+    pub fn forget_expired(&self, now: Timestamp) -> Vec<TaskId> {
+        lock(&self.index).forget_expired(now)
+    }
+
+    /// Whether an agent may open one more task for itself; if so, it counts as begun in this second.
+    pub fn may_open_own(&self, agent: &AgentName, now: Timestamp) -> bool {
+        lock(&self.index).own.entry(agent.clone()).or_default().take(now)
     }
 
     /// Takes what is asked from what a task has left to grant, for a child of it.
@@ -200,6 +208,9 @@ impl Tasks {
 impl Index {
     pub(super) fn insert(&mut self, live: Arc<Live>, token: Digest) {
         let task = live.task();
+        if task.opened_by == OpenedBy::Agent {
+            self.own.entry(task.agent.clone()).or_default().open += 1;
+        }
         self.by_token.insert(token, task.id);
         if let Some(end) = task.expires_at {
             self.by_expiry.insert((end, task.id), token);
@@ -216,6 +227,9 @@ impl Index {
         while let Some(id) = ids.pop() {
             let Some(live) = self.by_id.remove(&id) else { continue };
             let task = live.task();
+            if let Some(own) = self.own.get_mut(&task.agent).filter(|_| task.opened_by == OpenedBy::Agent) {
+                own.open = own.open.saturating_sub(1);
+            }
             if let Some(token) = task.expires_at.and_then(|end| self.by_expiry.remove(&(end, id))) {
                 self.by_token.remove(&token);
             }
@@ -323,62 +337,6 @@ impl Drop for Claim {
         if self.open {
             self.live.drop_claim(self.fingerprint, self.line);
         }
-    }
-}
-
-/// A call's place in its task and among all calls, held until the call is over.
-#[derive(Debug)]
-pub struct Slot {
-    live: Arc<Live>,
-    implicit: Arc<Live>,
-    over: Over,
-    named: bool,
-    _place: Option<Place>,
-}
-
-impl Slot {
-    /// The answer's head has come: from here on the task holds what it brings, and so do its parents and whatever the
-    /// agent does outside of any task.
-    pub fn take_in(&self, labels: &[Label]) {
-        if labels.is_empty() {
-            return;
-        }
-        // What an answer vouches for is known only once its whole body is read; what it taints, at once.
-        let narrowing = labels.iter().copied().filter(|label| *label != Label::Trusted);
-        self.live.label(narrowing.clone());
-        lock(&self.implicit.state).labels.extend(narrowing);
-    }
-
-    /// The whole answer has come: the task knows from here on what it vouches for, and what a stranger may have written.
-    pub fn learn(&self, call: &Call, reading: Reading<'_>) {
-        self.live.learn(&Lesson::of(reading, &call.action.fields, (call.id, self.named)));
-    }
-
-    /// A watch that tells by which ending the call is cut, once it is.
-    pub fn over(&self) -> watch::Receiver<Option<Ending>> {
-        self.over.line()
-    }
-
-    /// Where it counts how long the call's credential was alive.
-    pub fn privilege(&self) -> Privilege {
-        Privilege(self.live.clone())
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.live.leave();
-    }
-}
-
-/// Where the time is counted for which a call's credential was alive.
-#[derive(Debug)]
-pub struct Privilege(Arc<Live>);
-
-impl Privilege {
-    /// It was alive for so long.
-    pub fn add(self, alive: Duration) {
-        self.0.add_privilege(alive);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tasks at the agent's door: opened before anything untrusted is read, amended, ended by whoever may.
 
+mod sizes;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reply;
 use crate::mediate::{Asks, Mediator, More, Refusal, Whose};
+use crate::memory::{MOST_OWN, OWN_A_SECOND};
 use crate::model::{
     AgentName, ApprovalId, Caller, Clock, Code, Digest, Effect, Evidence, Given, Grant, OpenedBy, Task, TaskId,
     Timestamp,
@@ -22,18 +25,8 @@ use crate::record::{self, Known, Unavailable};
 /// Where tasks are opened.
 pub const PATH: &str = "/-/tasks";
 
-/// How long a task lives where its opener does not say, and the longest that it may say, in seconds.
+/// How long a task lives where its opener does not say, in seconds.
 const USUAL_TTL: u64 = 3_600;
-const LONGEST_TTL: u64 = 86_400;
-
-/// Bytes a goal may have, lines a grant may have, values a task may have, and bytes each of them.
-const LONGEST_GOAL: usize = 2_048;
-const MOST_GRANTS: usize = 256;
-const MOST_VALUES: usize = 256;
-const LONGEST_VALUE: usize = 8_192;
-
-/// Bytes of all values of a task together.
-const MOST_OF_VALUES: usize = 32_768;
 
 /// Tasks that may stand above one, whatever the configuration allows: each call counts in all of them.
 const DEEPEST: u64 = 16;
@@ -115,6 +108,7 @@ impl TaskDoor {
             .map_err(|error| unclear(format!("the task cannot be read: {error}")))?;
         let opener = self.opener(evidence, opening.agent.as_deref(), now)?;
         self.check(&opener.agent, &opening)?;
+        self.room(&opener, now)?;
         let parent = match &opening.parent {
             Some(named) => Some(self.parent(&opener, named, &opening, now)?),
             None => None,
@@ -160,7 +154,7 @@ impl TaskDoor {
         if actions.is_empty() && values.is_empty() {
             return Err(unclear("an amendment names actions, or values".to_owned()));
         }
-        check_values(&values)?;
+        sizes::values(&values).map_err(unclear)?;
         let lines = self.lines(&opener.agent, actions)?;
         let more = match opener.by {
             OpenedBy::Framework => More { lines, values },
@@ -268,22 +262,30 @@ impl TaskDoor {
         Ok(parent)
     }
 
+    /// An agent opens so many tasks for itself and no more; a framework as many as it has to.
+    fn room(&self, opener: &Opener, now: Timestamp) -> Result<(), Refusal> {
+        match opener.by {
+            OpenedBy::Agent if !self.mediator.memory.may_open_own(&opener.agent, now) => Err(Refusal::Door(
+                Code::ChainLimitReached,
+                format!(
+                    "an agent has up to {MOST_OWN} tasks open that it opened for itself, and opens up to {OWN_A_SECOND} a \
+                     second; end those that are done with"
+                ),
+            )),
+            OpenedBy::Agent | OpenedBy::Framework | OpenedBy::Nobody => Ok(()),
+        }
+    }
+
     fn check(&self, agent: &AgentName, opening: &Opening) -> Result<(), Refusal> {
-        if opening.goal.len() > LONGEST_GOAL || opening.on_behalf_of.as_ref().is_some_and(|person| person.len() > 256) {
-            return Err(unclear(format!("a goal has up to {LONGEST_GOAL} bytes, and `on_behalf_of` up to 256")));
-        }
-        if opening.actions.len() > MOST_GRANTS {
-            return Err(unclear(format!("a task names up to {MOST_GRANTS} actions")));
-        }
-        if opening.ttl.is_some_and(|ttl| ttl == 0 || ttl > LONGEST_TTL) {
-            return Err(unclear(format!("`ttl` is in seconds, up to {LONGEST_TTL}")));
-        }
-        check_values(&opening.values)?;
+        sizes::goal(&opening.goal, opening.on_behalf_of.as_deref()).map_err(unclear)?;
+        sizes::ttl(opening.ttl).map_err(unclear)?;
+        sizes::values(&opening.values).map_err(unclear)?;
         self.lines(agent, opening.actions.clone()).map(drop)
     }
 
     /// Each with what its action does; an action the agent's tools do not have is refused.
     fn lines(&self, agent: &AgentName, grants: Vec<Grant>) -> Result<Vec<(Grant, Effect)>, Refusal> {
+        sizes::grant(&grants).map_err(unclear)?;
         let rulebook = self.mediator.rulebook.now();
         let known = |grant: Grant| {
             let mut actions = rulebook.catalog.tools_of(agent).flat_map(|tool| &tool.actions);
@@ -349,16 +351,6 @@ fn task(opening: Opening, opener: &Opener, parent: Option<&Task>, (now, random):
         opened_at: now,
         expires_at: Some(parent.and_then(|parent| parent.expires_at).map_or(ends, |end| end.min(ends))),
     }
-}
-
-fn check_values(values: &[String]) -> Result<(), Refusal> {
-    let all: usize = values.iter().map(String::len).sum();
-    if values.len() > MOST_VALUES || all > MOST_OF_VALUES || values.iter().any(|value| value.len() > LONGEST_VALUE) {
-        return Err(unclear(format!(
-            "a task has up to {MOST_VALUES} values, of up to {LONGEST_VALUE} bytes each and {MOST_OF_VALUES} together"
-        )));
-    }
-    Ok(())
 }
 
 fn unclear(why: String) -> Refusal {

@@ -129,9 +129,18 @@ async fn n2_the_chain_is_one_through_children_other_tasks_of_the_agent_and_a_res
     for task in [Some(&parent), Some(&second), None] {
         assert_eq!(call(&office, task, PUBLIC).await.status, 403, "{task:?}");
     }
-    // A task that the framework opens for something else has read nothing.
+    // A task that the framework opens for something else has read nothing …
     let clean = task(&office, None).await;
     assert_eq!(call(&office, Some(&clean), PUBLIC).await.status, 428);
+    // … until its agent reads outside of all tasks, which may be for any that is open.
+    for line in [UNTRUSTED, PRIVATE] {
+        assert_eq!(call(&office, None, line).await.status, 200);
+    }
+    assert_eq!(call(&office, Some(&clean), PUBLIC).await.status, 403);
+    office.restart().await;
+    assert_eq!(call(&office, Some(&clean), PUBLIC).await.status, 403, "a restart does not forget it");
+    let later = task(&office, None).await;
+    assert_eq!(call(&office, Some(&later), PUBLIC).await.status, 428);
     invariants::hold(&mut office).await;
 }
 

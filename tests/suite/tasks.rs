@@ -6,7 +6,8 @@ mod restarts;
 use std::time::Duration;
 
 use countersign::app::Seams;
-use countersign::model::TaskId;
+use countersign::memory::OWN_A_SECOND;
+use countersign::model::{Clock, TaskId, Timestamp};
 use countersign::record::Stored;
 use serde_json::{Value, json};
 
@@ -114,6 +115,27 @@ async fn who_opens_below_an_agents_own_task_is_trusted_no_more_than_that() {
         assert_eq!(invariants::private(opened, "values"), &Value::Null, "an agent vouches for nothing");
     }
     sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_opens_so_many_tasks_for_itself_and_none_that_is_too_large() {
+    let now = Timestamp::from_millis(1_795_324_800_123);
+    let seams = Seams { clock: Some(Clock::new(move || now)), ..Seams::default() };
+    let mut sidecar = Sidecar::start(Wanted { policy: ALL, ..Wanted::default() }, seams).await;
+    let open = async |framework: bool, body: Value| ask(&sidecar, framework, ("POST", ""), &body).await;
+    for _ in 0..OWN_A_SECOND {
+        assert_eq!(open(false, json!({ "goal": "one more" })).await.status, 201);
+    }
+    let over = open(false, json!({ "goal": "one more" })).await;
+    assert_eq!(over.code(), (429, "chain_limit_reached".to_owned()), "{over:?}");
+    assert!(over.json()["detail"].as_str().unwrap().contains("opened for itself"), "{over:?}");
+    assert_eq!(open(true, json!({ "goal": "one more" })).await.status, 201);
+    let long = "x".repeat(20_000);
+    let line = json!({ "action": "tracker/issues.get", "resource": long });
+    assert_eq!(open(true, json!({ "actions": [line] })).await.status, 201);
+    let large = open(true, json!({ "actions": [line, line] })).await;
+    assert_eq!(large.code(), (400, "request_unclear".to_owned()), "{large:?}");
+    invariants::hold(&mut sidecar).await;
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ fn what_is_done_in_a_child_is_done_in_its_parents() {
     let over = admit(&memory, &call(&one, 0)).unwrap_err();
     assert_eq!(over.limits.keys().collect::<Vec<_>>(), ["triage.chain.max_concurrent", "triage.limits.0"]);
     assert_eq!((over.chain.calls, over.chain.concurrent), (1, 1), "the facts are the child's own");
-    slots[0].take_in(&[Label::Untrusted]);
+    slots[0].take_in(&[Label::Untrusted], nouns::at(0));
     assert!([&parent, &one, &two].iter().all(|task| memory.is_untrusted(task.id)), "they talk to each other");
     drop(slots);
     drop(admit(&memory, &call(&two, 70_000)).unwrap());
@@ -113,9 +113,9 @@ fn a_slot_that_is_dropped_leaves_no_parent_behind() {
 #[test]
 fn what_an_agent_opens_in_a_clean_task_holds_what_the_agent_holds() {
     let memory = memory(Vec::new(), ChainRule::default());
-    let parent = opened(&memory, 1, |_| {});
+    let parent = opened(&memory, 1, |task| task.opened_at = nouns::at(1));
     let implicit = memory.task(&nouns::caller("triage", "x"), None, nouns::at(0)).unwrap();
-    admit(&memory, &call(&implicit, 0)).unwrap().take_in(&[Label::Untrusted]);
+    admit(&memory, &call(&implicit, 0)).unwrap().take_in(&[Label::Untrusted], nouns::at(0));
     let loan = memory.lend(parent.id, &[], nouns::at(0)).unwrap();
     let mut own = nouns::task("triage", 2);
     (own.parent, own.opened_by) = (Some(parent.id), OpenedBy::Agent);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign::memory::{ChainRule, Slot};
+use countersign::memory::{ChainRule, MOST_OWN, OWN_A_SECOND, Slot};
 use countersign::model::{Content, Ending, Grant, Label, OpenedBy, Task};
 
 use super::{admit, call, memory, opened};
@@ -164,13 +164,13 @@ fn labels_only_ever_narrow_and_stay_in_their_task() {
     let memory = memory(Vec::new(), ChainRule::default());
     let (task, other) = (opened(&memory, 1, |_| {}), opened(&memory, 2, |_| {}));
     let slot = admit(&memory, &call(&task, 0)).unwrap();
-    slot.take_in(&[]);
-    slot.take_in(&[Label::Trusted]);
+    slot.take_in(&[], nouns::at(0));
+    slot.take_in(&[Label::Trusted], nouns::at(0));
     assert!(labels(&memory, &task).is_empty(), "an answer cannot vouch for itself");
-    slot.take_in(&[Label::Untrusted, Label::Trusted]);
+    slot.take_in(&[Label::Untrusted, Label::Trusted], nouns::at(0));
     assert_eq!(labels(&memory, &task), ["untrusted"], "from the answer's head on, not from its end");
     assert!(memory.is_untrusted(task.id));
-    slot.take_in(&[Label::Private]);
+    slot.take_in(&[Label::Private], nouns::at(0));
     drop(slot);
     assert_eq!(labels(&memory, &task), ["private", "untrusted"]);
     assert!(labels(&memory, &other).is_empty() && !memory.is_untrusted(other.id));
@@ -201,20 +201,47 @@ fn explicit_and_implicit_tasks_count_apart() {
 }
 
 #[test]
-fn what_an_agent_took_in_goes_with_it_but_not_into_what_a_framework_opens() {
+fn an_agent_opens_so_many_tasks_for_itself_and_a_framework_as_many_as_it_has_to() {
+    let memory = memory(Vec::new(), ChainRule::default());
+    let agent = |name: &str| nouns::caller(name, "x").agent;
+    let begun = |second: i64| memory.may_open_own(&agent("triage"), nouns::at(second * 1_000));
+    assert_eq!((0..30).filter(|_| begun(0)).count(), OWN_A_SECOND as usize, "in a second");
+    assert!(begun(1) && memory.may_open_own(&agent("billing"), nouns::at(0)));
+    let own = |number: u8, ends: i64| {
+        opened(&memory, number, |task| {
+            (task.opened_by, task.expires_at) = (OpenedBy::Agent, Some(nouns::at(ends)));
+        })
+    };
+    let tasks: Vec<_> = (0..=255).map(|number| own(number, 60_000)).collect();
+    assert_eq!(tasks.len(), MOST_OWN);
+    assert!(!begun(2), "at a time");
+    memory.close(tasks[7].id);
+    assert!(begun(2));
+    own(7, 60_000);
+    assert!(!begun(3) && begun(60), "those that have expired are not counted");
+    for _ in 0..300 {
+        opened(&memory, 9, |_| {});
+    }
+    assert!(begun(61), "nor are a framework's");
+}
+
+#[test]
+fn what_an_agent_took_in_goes_with_it_but_not_into_what_a_framework_opens_later() {
     let memory = memory(Vec::new(), ChainRule::default());
     let (before, implicit) =
         (opened(&memory, 1, |_| {}), memory.task(&nouns::caller("triage", "x"), None, nouns::at(0)).unwrap());
-    admit(&memory, &call(&before, 0)).unwrap().take_in(&[Label::Untrusted]);
+    admit(&memory, &call(&before, 0)).unwrap().take_in(&[Label::Untrusted], nouns::at(0));
     assert_eq!(labels(&memory, &implicit), ["untrusted"], "from a task to the agent");
     let own = opened(&memory, 2, |task| task.opened_by = OpenedBy::Agent);
     assert_eq!(labels(&memory, &own), ["untrusted"], "from the agent to what it opens for itself");
-    assert!(labels(&memory, &opened(&memory, 3, |_| {})).is_empty(), "but a framework's task starts clean");
-    admit(&memory, &call(&implicit, 0)).unwrap().take_in(&[Label::Private]);
-    assert_eq!(
-        (labels(&memory, &before), labels(&memory, &implicit)),
-        (vec!["untrusted"], vec!["private", "untrusted"])
-    );
+    let clean = opened(&memory, 3, |task| task.opened_at = nouns::at(5));
+    assert!(labels(&memory, &clean).is_empty(), "but a framework's task starts clean");
+    admit(&memory, &call(&implicit, 0)).unwrap().take_in(&[Label::Private], nouns::at(4));
+    assert_eq!(labels(&memory, &implicit), ["private", "untrusted"]);
+    assert_eq!(labels(&memory, &before), ["private", "untrusted"], "what was read outside may be for any that is open");
+    assert!(labels(&memory, &clean).is_empty(), "and not for one that came later");
+    admit(&memory, &call(&own, 4)).unwrap().take_in(&[Label::Private], nouns::at(6));
+    assert_eq!(labels(&memory, &clean), ["private"], "what the agent opened for itself is as good as no task");
     let theirs = memory.task(&nouns::caller("billing", "x"), None, nouns::at(0)).unwrap();
     assert!(!memory.is_untrusted(theirs.id));
 }
