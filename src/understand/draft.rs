@@ -2,6 +2,7 @@
 //!
 //! A guess trusts no more than what it is made from: a name can make an effect worse than its method says, never better.
 
+mod answer;
 mod argument;
 mod guess;
 mod name;

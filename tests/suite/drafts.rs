@@ -1,5 +1,7 @@
 //! Catalogs that are drafted from what a tool says of itself, and those that come with the program.
 
+mod aimed;
+mod described;
 mod observed;
 mod published;
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::openapi::{Operation, parameter};
+use super::schema::child;
 use super::{guess, name};
 use crate::model::SinkKind;
 use crate::understand::FactType;
@@ -45,8 +46,13 @@ impl Argument {
         match self.sink {
             Some(SinkKind::Text | SinkKind::Words) => self.chosen,
             Some(SinkKind::Destination | SinkKind::Object | SinkKind::Source) => true,
-            None => short && self.at.starts_with("body:"),
+            None => short,
         }
+    }
+
+    /// Which facts come first, where there are too many: what names something, then what the body says.
+    pub(super) fn rank(&self) -> (bool, bool, bool) {
+        (!self.in_path(), self.sink.is_none(), !self.at.starts_with("body:"))
     }
 
     /// A name that a policy can write.
@@ -82,22 +88,42 @@ pub(super) fn arguments(operation: &Operation<'_>) -> Vec<Argument> {
         let required: Vec<&str> =
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         for (called, member) in operation.spec.members(schema) {
-            let at = format!("body:/{}", called.replace('~', "~0").replace('/', "~1"));
+            let at = format!("body:{}", child("", called));
             found.push(Argument::new(operation, at, called, member, required.contains(&called)));
+        }
+    }
+    // What the path holds, it holds whether it is described or not.
+    for called in operation.path.split('/').filter_map(parameter_of) {
+        if !found.iter().any(|argument| argument.in_path() && argument.name == called) {
+            let at = format!("path:{}", parameter(called));
+            found.push(Argument::new(operation, at, called, &Value::Null, true));
         }
     }
     found.sort_by_key(|argument| !argument.in_path());
     // A parameter that the path does not have can never be read.
-    found
-        .retain(|argument| !argument.in_path() || operation.path.split('/').any(|segment| is(segment, &argument.name)));
+    let in_path = |name: &str| operation.path.split('/').filter_map(parameter_of).any(|called| called == name);
+    found.retain(|argument| !argument.in_path() || in_path(&argument.name));
     found
 }
 
-fn is(segment: &str, name: &str) -> bool {
-    segment
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'))
-        .is_some_and(|inner| inner.trim_start_matches('+') == name)
+/// References that lead nowhere in this file, in what is said of an operation's arguments.
+pub(super) fn astray<'a>(operation: &Operation<'a>) -> Vec<&'a str> {
+    let spec = operation.spec;
+    let parameters = operation.parameters();
+    let body = operation.body.get("requestBody");
+    let content = body.and_then(|body| spec.resolve(body).get("content")?.as_object()).into_iter().flatten();
+    let schemas = parameters.iter().copied().chain(content.map(|(_, kind)| kind)).filter_map(|one| one.get("schema"));
+    let inside = schemas.flat_map(|schema| spec.parts(schema));
+    let mut found: Vec<&str> =
+        parameters.iter().copied().chain(body).chain(inside).filter_map(|one| spec.astray(one)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The name of the parameter that a segment is.
+fn parameter_of(segment: &str) -> Option<&str> {
+    Some(segment.strip_prefix('{')?.strip_suffix('}')?.trim_start_matches('+'))
 }
 
 /// The body's schema, if a body of this operation is always JSON: values of others cannot be read.

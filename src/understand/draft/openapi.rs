@@ -1,15 +1,15 @@
 //! A draft from an OpenAPI specification: 3.0, 3.1, or Swagger 2.0, in JSON or YAML.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use serde_json::Value;
 
-use super::argument::{Argument, arguments};
+use super::answer::Strings;
+use super::argument::{Argument, arguments, astray};
 use super::schema::Spec;
 use super::{Calls, Draft, Drafted, Fact, Sink, Yield, guess, name};
-use crate::model::Label;
-use crate::model::SinkKind;
+use crate::model::{Effect, Label, SinkKind};
 use crate::understand::METHODS;
 use crate::understand::target::Target;
 
@@ -42,18 +42,33 @@ pub fn from_openapi(text: &str) -> Result<Draft, NotASpec> {
     let mut draft = Draft { upstream: upstream(&root), ..Draft::default() };
     let mut found = Vec::new();
     for (path, item) in paths {
-        let item = spec.resolve(item);
+        if let Some(reference) = spec.astray(item) {
+            draft.left_out.push(format!("what {path} does: `{reference}` leads nowhere in this file"));
+        }
+        // What stands beside a reference is meant as well.
+        let items = [item, spec.resolve(item)];
         for method in METHODS.iter().map(Method::as_str) {
-            let Some(body) = item.get(method.to_ascii_lowercase()) else { continue };
-            let operation = Operation { spec, method, path, item, body };
+            let Some(body) = items.iter().find_map(|item| item.get(method.to_ascii_lowercase())) else { continue };
+            let operation = Operation { spec, method, path, items, body };
             match matched(&operation) {
                 Ok(route) => found.push((operation, route)),
                 Err(why) => draft.left_out.push(format!("{method} {path}: {why}")),
             }
         }
+        let unknown = items.iter().filter_map(|item| item.as_object()).flatten().map(|(key, _)| key);
+        for method in unknown.filter(|key| !is_known(key)).collect::<BTreeSet<_>>() {
+            let method = method.to_ascii_uppercase();
+            draft.left_out.push(format!("{method} {path}: that is no method that tools are called with"));
+        }
     }
     add_all(&mut draft, found);
     Ok(draft)
+}
+
+/// Whether a draft makes something of this key of a path, or nothing is called by it.
+fn is_known(key: &str) -> bool {
+    let method = METHODS.iter().any(|method| method.as_str().eq_ignore_ascii_case(key) && key != method.as_str());
+    method || key.starts_with("x-") || ["$ref", "summary", "description", "servers", "parameters"].contains(&key)
 }
 
 /// What takes whole rests of paths comes last: where it stands in another's way, it takes one segment.
@@ -64,7 +79,12 @@ fn add_all(draft: &mut Draft, mut found: Vec<(Operation<'_>, String)>) {
         let router = routes.entry(operation.method).or_default();
         let narrow = route.replace("{*", "{");
         match [route, narrow].into_iter().find(|route| router.insert(route.as_str(), ()).is_ok()) {
-            Some(route) => draft.add(&operation.name(), operation.drafted(route)),
+            Some(route) => {
+                let called = format!("{} {}", operation.method, operation.path);
+                let unread = |reference| format!("arguments of {called}: `{reference}` leads nowhere in this file");
+                draft.left_out.extend(astray(&operation).into_iter().map(unread));
+                draft.add(&operation.name(), operation.drafted(route));
+            }
             None => draft
                 .left_out
                 .push(format!("{} {}: its path cannot be told from another's", operation.method, operation.path)),
@@ -137,7 +157,7 @@ pub(super) struct Operation<'a> {
     method: &'a str,
     /// The path as it is written there.
     pub(super) path: &'a str,
-    item: &'a Value,
+    items: [&'a Value; 2],
     /// What is said of it.
     pub(super) body: &'a Value,
 }
@@ -146,12 +166,14 @@ impl<'a> Operation<'a> {
     /// Its parameters; one of its own stands for one of its path's with the same name.
     pub(super) fn parameters(&self) -> Vec<&'a Value> {
         let of = |value: &'a Value| value.get("parameters").and_then(Value::as_array).into_iter().flatten();
-        let all: Vec<&Value> = of(self.body).chain(of(self.item)).map(|one| self.spec.resolve(one)).collect();
+        let all: Vec<&Value> =
+            of(self.body).chain(self.items.into_iter().flat_map(of)).map(|one| self.spec.resolve(one)).collect();
         let mut seen = Vec::new();
         all.into_iter()
             .filter(|one| {
                 let is = (one.get("in"), one.get("name"));
-                let new = !seen.contains(&is);
+                // What has no name refers to another file; each does for itself.
+                let new = is.1.is_none() || !seen.contains(&is);
                 seen.push(is);
                 new
             })
@@ -186,7 +208,9 @@ impl<'a> Operation<'a> {
         let (effect, because) = if named.0 == stated { placed } else { named };
         let arguments = arguments(self);
         let mut facts = BTreeMap::new();
-        for argument in arguments.iter().filter(|argument| argument.is_fact()) {
+        let mut shown: Vec<&Argument> = arguments.iter().filter(|argument| argument.is_fact()).collect();
+        shown.sort_by_key(|argument| argument.rank());
+        for argument in shown {
             if let (true, Some(kind)) = (facts.len() < FACTS, argument.kind) {
                 facts.entry(argument.fact_name()).or_insert(Fact { at: argument.at.clone(), kind });
             }
@@ -201,7 +225,7 @@ impl<'a> Operation<'a> {
             resource: resource(&route, &arguments),
             calls: Calls::Http { method: self.method.to_owned(), path: route },
             sinks: arguments.iter().filter_map(sink).collect(),
-            yields: if effect.is_read() { self.yields() } else { Vec::new() },
+            yields: self.yields(effect),
             about: about.and_then(Value::as_str).unwrap_or_default().to_owned(),
             effect,
             because,
@@ -209,37 +233,74 @@ impl<'a> Operation<'a> {
         }
     }
 
-    fn yields(&self) -> Vec<Yield> {
-        let untrusted = |at: String, because: &str| Yield { at, label: Label::Untrusted, because: because.to_owned() };
-        let mut yields = match self.answer() {
-            None => vec![untrusted(String::new(), "nothing is said of the answer")],
-            Some(schema) => {
-                let mut strings = self.spec.strings(schema);
-                // What is text by its name comes first; of equals, what lies nearest.
-                strings.sort_by_key(|(at, name)| {
-                    (guess::sink(name, None) != Some(SinkKind::Text), at.matches('/').count())
-                });
-                strings.into_iter().take(YIELDS).map(|(at, _)| untrusted(at, "somebody may have written it")).collect()
-            }
-        };
+    fn yields(&self, effect: Effect) -> Vec<Yield> {
+        let untrusted = |at: String, because: String| Yield { at, label: Label::Untrusted, because };
+        let strings = Strings::of(self.spec, self.answers());
+        let mut yields = Vec::new();
+        if !self.is_said_whole() && (effect.is_read() || !self.is_without_body()) {
+            yields.push(untrusted(String::new(), "nothing is said of the answer".to_owned()));
+        } else if let Some(at) = strings.beyond {
+            let place = if at.is_empty() { "the answer".to_owned() } else { format!("`{at}`") };
+            yields.push(untrusted(String::new(), format!("not all is said of what {place} may hold")));
+        }
+        let mut found: Vec<(String, &str)> = strings.found.into_iter().collect();
+        // What is text by its name comes first, an address last; of equals, what lies nearest.
+        found.sort_by_key(|(at, name)| {
+            let kind = guess::sink(name, None);
+            (kind != Some(SinkKind::Text), kind == Some(SinkKind::Destination), at.matches('/').count())
+        });
+        let named = found.into_iter().filter(|(at, _)| !at.is_empty() || yields.is_empty()).take(YIELDS);
+        let named: Vec<Yield> = named.map(|(at, _)| untrusted(at, "somebody may have written it".to_owned())).collect();
+        yields.extend(named);
         let tags = self.body.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let words: Vec<String> = tags.chain([self.path]).flat_map(name::words).collect();
-        if let Some(word) = guess::private(&words) {
+        if let Some(word) = guess::private(&words).filter(|_| effect.is_read()) {
             yields.push(Yield { at: String::new(), label: Label::Private, because: format!("`{word}`") });
         }
         yields
     }
 
-    /// What is said of the answer to a call that succeeds, if it is JSON.
-    fn answer(&self) -> Option<&'a Value> {
-        let answers = self.body.get("responses")?.as_object()?;
-        let good =
-            answers.iter().find(|(status, _)| status.starts_with('2')).or_else(|| answers.get_key_value("default"))?;
-        let answer = self.spec.resolve(good.1);
-        let content = answer.get("content").and_then(Value::as_object);
-        let json = content.and_then(|content| content.iter().find(|(kind, _)| kind.contains("json")));
-        json.and_then(|(_, json)| json.get("schema")).or_else(|| answer.get("schema"))
+    /// What is said of answers to a call that succeeds: each kind of body with its schema, if that is said.
+    fn good_answers(&self) -> Vec<(&'a str, Option<&'a Value>)> {
+        let Some(answers) = self.body.get("responses").and_then(Value::as_object) else { return Vec::new() };
+        let good = answers.iter().filter(|(status, _)| status.starts_with('2'));
+        let default = answers.get_key_value("default").filter(|_| good.clone().next().is_none());
+        let mut found = Vec::new();
+        for (_, answer) in good.chain(default).filter(|(status, _)| !is_without_body(status)) {
+            let answer = self.spec.resolve(answer);
+            let content = answer.get("content").and_then(Value::as_object).filter(|content| !content.is_empty());
+            match content {
+                Some(content) => found.extend(content.iter().map(|(kind, body)| (kind.as_str(), body.get("schema")))),
+                // Swagger 2.0 says it without the kind.
+                None => found.push(("json", answer.get("schema"))),
+            }
+        }
+        found
     }
+
+    /// The schemas of those that are JSON.
+    fn answers(&self) -> impl Iterator<Item = &'a Value> {
+        self.good_answers().into_iter().filter(|(kind, _)| kind.contains("json")).filter_map(|(_, schema)| schema)
+    }
+
+    /// Whether each is JSON with a schema, and there is one.
+    fn is_said_whole(&self) -> bool {
+        let answers = self.good_answers();
+        let all = answers.iter().all(|(kind, schema)| kind.contains("json") && schema.is_some());
+        all && !answers.is_empty()
+    }
+
+    /// Whether all that succeeds is answered without a body.
+    fn is_without_body(&self) -> bool {
+        let answers = self.body.get("responses").and_then(Value::as_object);
+        let mut good = answers.into_iter().flatten().map(|(status, _)| status).filter(|status| status.starts_with('2'));
+        good.next().is_some_and(|status| is_without_body(status)) && good.all(|status| is_without_body(status))
+    }
+}
+
+/// RFC 9110 §15.3.5, §15.3.6.
+fn is_without_body(status: &str) -> bool {
+    matches!(status, "204" | "205")
 }
 
 /// What an operation acts on: its path, with a value from its body where the path names none.

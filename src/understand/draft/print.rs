@@ -15,6 +15,10 @@ impl Display for Draft {
         for left_out in &self.left_out {
             writeln!(out, "# left out: {}", line(left_out))?;
         }
+        if self.actions.is_empty() {
+            // A catalog all the same.
+            writeln!(out, "\n[actions]")?;
+        }
         self.actions.iter().try_for_each(|(name, action)| write_action(out, name, action))
     }
 }

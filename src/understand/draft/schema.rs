@@ -1,6 +1,6 @@
 //! What a specification says of one value: its type, its format, what is in it. References are followed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -8,9 +8,6 @@ use crate::understand::FactType;
 
 /// References that are followed from one place, at most: they may go round.
 const HOPS: usize = 8;
-
-/// How deep an answer is looked into.
-const DEEP: usize = 4;
 
 /// A specification, to follow references in.
 #[derive(Clone, Copy)]
@@ -27,23 +24,36 @@ impl<'a> Spec<'a> {
         value
     }
 
-    /// The members of an object, also where it is put together of several.
-    pub(super) fn members(self, schema: &'a Value) -> BTreeMap<&'a str, &'a Value> {
-        let mut found = BTreeMap::new();
-        self.collect(schema, HOPS, &mut found);
+    /// Where a reference leads that does not lead anywhere here.
+    pub(super) fn astray(self, value: &'a Value) -> Option<&'a str> {
+        self.resolve(value).get("$ref").and_then(Value::as_str)
+    }
+
+    /// A schema and all that it is put together of, each once.
+    pub(super) fn parts(self, schema: &'a Value) -> Vec<&'a Value> {
+        let (mut found, mut seen, mut next) = (Vec::new(), BTreeSet::new(), vec![schema]);
+        while let Some(part) = next.pop() {
+            if !seen.insert(std::ptr::from_ref(part)) {
+                continue;
+            }
+            found.push(part);
+            // What stands beside a reference holds as well, since 3.1.
+            let referred = self.resolve(part);
+            let parts = ["oneOf", "anyOf", "allOf"].into_iter().filter_map(|key| part.get(key)?.as_array());
+            next.extend(parts.flat_map(|parts| parts.iter().rev()).chain([referred]));
+        }
         found
     }
 
-    fn collect(self, schema: &'a Value, hops: usize, found: &mut BTreeMap<&'a str, &'a Value>) {
-        let schema = self.resolve(schema);
-        let own = schema.get("properties").and_then(Value::as_object);
-        for (name, member) in own.into_iter().flatten() {
-            found.entry(name.as_str()).or_insert(member);
+    /// The members of an object, also where it is put together of several.
+    pub(super) fn members(self, schema: &'a Value) -> BTreeMap<&'a str, &'a Value> {
+        let mut found = BTreeMap::new();
+        for part in self.parts(schema) {
+            for (name, member) in part.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                found.entry(name.as_str()).or_insert(member);
+            }
         }
-        let parts = ["allOf", "oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key)?.as_array());
-        for part in parts.flatten().filter(|_| hops > 0) {
-            self.collect(part, hops - 1, found);
-        }
+        found
     }
 
     /// The type a policy can compare it by, if it always has one.
@@ -85,29 +95,14 @@ impl<'a> Spec<'a> {
     pub(super) fn is_chosen(self, schema: &'a Value) -> bool {
         self.resolve(schema).get("enum").is_some()
     }
+}
 
-    /// Pointers to the strings of an answer that somebody may have written: not dates, addresses, ids or chosen words.
-    pub(super) fn strings(self, schema: &'a Value) -> Vec<(String, &'a str)> {
-        let mut found = Vec::new();
-        self.look(schema, (String::new(), ""), DEEP, &mut found);
-        found
-    }
+/// Whether the specification itself holds all values that there are.
+pub(super) fn is_chosen(schema: &Value) -> bool {
+    schema.get("enum").or_else(|| schema.get("const")).is_some()
+}
 
-    fn look(self, schema: &'a Value, at: (String, &'a str), deep: usize, found: &mut Vec<(String, &'a str)>) {
-        let schema = self.resolve(schema);
-        if let Some(items) = schema.get("items").filter(|_| deep > 0) {
-            self.look(items, (format!("{}/*", at.0), at.1), deep - 1, found);
-        }
-        let members = self.members(schema);
-        for (name, member) in members.iter().filter(|_| deep > 0) {
-            let escaped = name.replace('~', "~0").replace('/', "~1");
-            self.look(member, (format!("{}/{escaped}", at.0), name), deep - 1, found);
-        }
-        let says =
-            |text: &Value| text == "string" || text.as_array().is_some_and(|all| all.iter().any(|one| one == "string"));
-        let plain = schema.get("type").is_some_and(says) && !self.is_chosen(schema) && schema.get("const").is_none();
-        if plain && matches!(self.format(schema), None | Some("html" | "markdown" | "password" | "byte" | "binary")) {
-            found.push(at);
-        }
-    }
+/// A pointer to a member of what this one leads to (RFC 6901).
+pub(super) fn child(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }

@@ -27,8 +27,14 @@ pub fn calls(matches: &toml::Value) -> Vec<String> {
     matches.as_array().map_or_else(|| vec![text(matches)], |all| all.iter().map(text).collect())
 }
 
+/// GitHub's own specification, if it is there.
+pub fn github() -> Option<serde_json::Value> {
+    let text = fs::read_to_string(specs()?.join("github.json")).unwrap();
+    Some(serde_json::from_str(&text).unwrap())
+}
+
 /// A call with the names of its parameters taken out.
-fn shape(call: &str) -> String {
+pub fn shape(call: &str) -> String {
     let blank = |segment: &str| if segment.starts_with('{') { "{}".to_owned() } else { segment.to_owned() };
     call.split('/').map(blank).collect::<Vec<_>>().join("/")
 }
