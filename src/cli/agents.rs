@@ -81,6 +81,7 @@ enum CredentialsCommand {
     /// Cut a call, which ends its credential.
     Revoke {
         /// The call.
+        #[arg(value_parser = super::door::id::<CallId>)]
         id: CallId,
     },
 }

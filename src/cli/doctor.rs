@@ -114,7 +114,9 @@ fn tell(lines: &[Line], output: Output) -> Result<(), Failure> {
                 State::Warn => "warn",
                 State::Bad => "bad ",
             };
-            writeln!(out, "{state}  {:<14} {}", line.what, lineage::plain(&line.says))?;
+            let mut says = line.says.lines();
+            writeln!(out, "{state}  {:<14} {}", line.what, lineage::plain(says.next().unwrap_or_default()))?;
+            says.try_for_each(|more| writeln!(out, "      {:<14} {}", "", lineage::plain(more)))?;
             match &line.to_do {
                 Some(to_do) => writeln!(out, "      {:<14} → {}", "", lineage::plain(to_do)),
                 None => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,11 @@ pub(super) struct AskArguments {
     token_file: Option<PathBuf>,
 }
 
+/// Reads an id of a call, a task or a question.
+pub(super) fn id<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "an id looks like `01a20d78-a14e-794c-8f4b-5dab522deea2`".to_owned())
+}
+
 /// An admin door, and what proves whoever knocks.
 pub(super) struct AdminDoor {
     door: Door,
@@ -51,7 +57,7 @@ impl AskArguments {
                         .map_err(|_| Failure::Usage(format!("`{text}` is neither `unix:PATH` nor an address")))?,
                 ),
             },
-            None => super::read(config)?.0.listen.admin,
+            None => super::init::begun(config)?.0.listen.admin,
         };
         let token = match &self.token_file {
             Some(path) => Some(crate::app::read(path)?),
@@ -70,7 +76,8 @@ impl AdminDoor {
             let said = || String::from_utf8_lossy(&body).trim_end().to_owned();
             match status {
                 StatusCode::OK => serde_json::from_slice(&body).map_err(|_| self.away("its answer is no JSON")),
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Failure::Refused(said())),
+                StatusCode::UNAUTHORIZED => Err(Failure::Refused(format!("{}\n  {}", said(), self.which_token()))),
+                StatusCode::FORBIDDEN => Err(Failure::Refused(said())),
                 status if status.is_client_error() => Err(Failure::Usage(said())),
                 _ => Err(self.away(&said())),
             }
@@ -97,11 +104,11 @@ impl AdminDoor {
         }
         match &self.door {
             Door::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(|error| self.away(&error))?;
+                let stream = TcpStream::connect(address).await.map_err(|error| self.shut(&error))?;
                 self.exchange(stream, request).await
             }
             Door::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(|error| self.away(&error))?;
+                let stream = UnixStream::connect(path).await.map_err(|error| self.shut(&error))?;
                 self.exchange(stream, request).await
             }
         }
@@ -119,6 +126,20 @@ impl AdminDoor {
         let status = answer.status();
         let body = answer.into_body().collect().await.map_err(|error| self.away(&error))?;
         Ok((status, body.to_bytes()))
+    }
+
+    /// What to do where nobody is known by the token.
+    fn which_token(&self) -> &'static str {
+        if self.token.is_some() {
+            "`--token-file FILE` or `COUNTERSIGN_TOKEN` held another; `countersign init` has put a reviewer's into `tokens/owner`"
+        } else {
+            "name its file with `--token-file FILE`, or put it into `COUNTERSIGN_TOKEN`; `countersign init` has put one into `tokens/owner`"
+        }
+    }
+
+    /// Nobody opens.
+    fn shut(&self, error: &std::io::Error) -> Failure {
+        self.away(&format!("{error}; is `countersign serve` running?"))
     }
 
     fn away(&self, why: &(impl std::fmt::Display + ?Sized)) -> Failure {

@@ -73,13 +73,15 @@ pub(super) fn run(arguments: &InitArguments, output: Output) -> Result<Exit, Fai
         Output::Text => write!(out, "{}", told.text)?,
         Output::Json | Output::Jsonl => writeln!(out, "{}", told.json)?,
     }
-    Ok(Exit::Done)
+    told.missing.map_or(Ok(Exit::Done), |missing| Err(Failure::Usage(missing)))
 }
 
 /// What is told when all is done.
 struct Told {
     text: String,
     json: serde_json::Value,
+    /// What is still to be done before it serves.
+    missing: Option<String>,
 }
 
 /// Everything that a first call takes.
@@ -102,20 +104,20 @@ fn begin(arguments: &InitArguments, answers: &Answers, spec: Option<Draft>, outp
     }
     let files = laid.write()?;
     let progress = Progress::of("checking what was written", output);
-    app::load(&config, &written, &app::Environment::default())
-        .map_err(|error| Failure::Usage(format!("all is written, but not yet as it must be: {error}")))?;
+    let missing = app::load(&config, &written, &app::Environment::default()).err();
     drop(progress);
     let door = format!("http://127.0.0.1:{}/{}", answers.port, answers.tool.name);
-    let serve = serve_command(&at);
-    let first = spec.as_ref().and_then(first_call).unwrap_or_else(|| answers.tool.first.clone());
-    let text = text::farewell(
-        answers,
-        &text::Next { folder: &arguments.dir, files: &files, serve: &serve, door: &door, first: &first },
-    );
+    let command = command(&at);
+    let serve = format!("{command} serve");
+    let first = spec.as_ref().map_or_else(|| Some(answers.tool.first.clone()), first_call);
+    let next =
+        text::Next { folder: &arguments.dir, files: &files, command: &command, door: &door, first: first.as_deref() };
+    let text = text::farewell(answers, &next);
     let left_out = spec.map_or(0, |draft| draft.left_out.len());
     Ok(Told {
-        json: json!({ "written": files, "serve": serve, "door": door, "first": format!("{door}{first}"), "left_out": left_out }),
+        json: json!({ "written": files, "serve": serve, "door": door, "first": first.map(|first| door + &first), "reviewer_token": arguments.dir.join("tokens/owner"), "left_out": left_out }),
         text: text + &left_out_line(left_out),
+        missing: missing.map(|error| format!("all is written, but before it serves this is to be mended: {error}")),
     })
 }
 
@@ -134,7 +136,7 @@ fn add_catalog(arguments: &InitArguments, answers: &Answers, spec: Option<Draft>
         config.display(),
     );
     let json = json!({ "written": files, "add": table, "left_out": draft.left_out.len() });
-    Ok(Told { text: text + &left_out_line(draft.left_out.len()), json })
+    Ok(Told { text: text + &left_out_line(draft.left_out.len()), json, missing: None })
 }
 
 fn left_out_line(count: usize) -> String {
@@ -145,15 +147,26 @@ fn left_out_line(count: usize) -> String {
     }
 }
 
-fn serve_command(config: &Path) -> String {
+/// Reads the configuration of a command that makes no sense without one.
+pub(super) fn begun(path: &Path) -> Result<(Config, String), Failure> {
+    super::read(path).map_err(|failure| {
+        if path.symlink_metadata().is_ok() {
+            return failure;
+        }
+        Failure::Usage(format!("{failure}; begin with `countersign init`, or name another with `--config FILE`"))
+    })
+}
+
+/// The program, told where its configuration is.
+fn command(config: &Path) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
     let shown = config.display().to_string();
     if shown == "./countersign.toml" || shown == "countersign.toml" {
-        "countersign serve".to_owned()
+        "countersign".to_owned()
     } else if shown.chars().all(plain) {
-        format!("countersign --config {shown} serve")
+        format!("countersign --config {shown}")
     } else {
-        format!("countersign --config '{}' serve", shown.replace('\'', "'\\''"))
+        format!("countersign --config '{}'", shown.replace('\'', "'\\''"))
     }
 }
 

@@ -7,7 +7,7 @@ mod tail;
 mod verify;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -39,8 +39,8 @@ pub enum LineageCommand {
         /// Only those with this action: `github/issues.create` or `issues.create`.
         #[arg(long, value_name = "ACTION")]
         action: Option<String>,
-        /// Only those with this verdict.
-        #[arg(long, value_parser = ["allow", "deny", "throttle", "unavailable"])]
+        /// Only those with this verdict; `no` is all but `allow`.
+        #[arg(long, value_parser = Filter::DECISIONS)]
         decision: Option<String>,
         /// At most so many.
         #[arg(long, default_value_t = 50, value_name = "N")]
@@ -49,14 +49,15 @@ pub enum LineageCommand {
     /// Tell the story of one call.
     Show {
         /// The call, as the agent's answer names it in `Countersign-Call`.
+        #[arg(value_parser = super::door::id::<CallId>)]
         call: CallId,
     },
-    /// Show the last records, and go on with those that come.
+    /// Show the last records; with `--follow`, go on with those that come.
     Tail {
         /// So many of those that are there.
         #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
         lines: u64,
-        /// Wait for more.
+        /// Go on with those that come.
         #[arg(short, long)]
         follow: bool,
     },
@@ -76,6 +77,7 @@ pub enum LineageCommand {
     /// Print a receipt for a call's record (c2sp.org/tlog-proof), which proves it offline.
     Prove {
         /// The call.
+        #[arg(value_parser = super::door::id::<CallId>)]
         call: CallId,
         /// Which of its records: by default its verdict.
         #[arg(long, value_name = "KIND")]
@@ -96,6 +98,7 @@ pub enum LineageCommand {
     /// Erase the private fields of a call's records. The sidecar must not be running; while it is, ask its admin door.
     Erase {
         /// The call.
+        #[arg(value_parser = super::door::id::<CallId>)]
         call: CallId,
         /// Why, for the record.
         #[arg(long, default_value = "", value_name = "TEXT")]
@@ -131,9 +134,9 @@ impl Lying {
 /// Runs one command on a lineage.
 pub fn run(command: LineageCommand, lying: &Lying, output: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
     if let LineageCommand::Erase { call, why } = &command {
-        return erase(lying, *call, why, out);
+        return erase(lying, (*call, why), output, out);
     }
-    let reader = Reader::open(&lying.path)?;
+    let reader = open(&lying.path)?;
     match command {
         LineageCommand::List { agent, action, decision, limit } => {
             list(&reader, &Filter { agent, action, decision, limit, ..Filter::default() }, output, out)
@@ -151,17 +154,36 @@ pub fn run(command: LineageCommand, lying: &Lying, output: Output, out: &mut dyn
     }
 }
 
-fn erase(lying: &Lying, call: CallId, why: &str, out: &mut dyn Write) -> Result<Exit, Failure> {
+/// Opens a lineage to read it. Where there is none, a sidecar has not served yet, or it lies elsewhere.
+pub(super) fn open(path: &Path) -> Result<Reader, Failure> {
+    Reader::open(path).map_err(|error| {
+        let is_absent = matches!(&error, StoreError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        if !is_absent {
+            return error.into();
+        }
+        Failure::Away(format!(
+            "there is no `{}`: nothing is recorded before `countersign serve` starts for the first time",
+            path.display()
+        ))
+    })
+}
+
+fn erase(lying: &Lying, (call, why): (CallId, &str), output: Output, out: &mut dyn Write) -> Result<Exit, Failure> {
     let keys = lying.keys.as_deref().ok_or_else(|| {
         Failure::Usage("erasing is recorded and signed, which wants the configuration with the lineage's key".into())
     })?;
     let erased = crate::app::erase(&lying.path, keys, call, why)?;
+    let done = if erased.is_empty() { Exit::No } else { Exit::Done };
+    if output != Output::Text {
+        document(&serde_json::json!({ "call": call, "erased": erased }), out)?;
+        return Ok(done);
+    }
     if erased.is_empty() {
         writeln!(out, "nothing of call `{call}` can be erased")?;
-        return Ok(Exit::No);
+    } else {
+        writeln!(out, "erased: the private fields of {} records of call `{call}`", erased.len())?;
     }
-    writeln!(out, "erased: the private fields of {} records of call `{call}`", erased.len())?;
-    Ok(Exit::Done)
+    Ok(done)
 }
 
 fn list(reader: &Reader, filter: &Filter, output: Output, out: &mut dyn Write) -> Result<Exit, Failure> {

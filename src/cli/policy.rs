@@ -61,6 +61,7 @@ enum PolicyCommand {
     /// Why a call was let or not: every rule, every fact it read, and what would have to be otherwise.
     Explain {
         /// The call.
+        #[arg(value_parser = super::door::id::<CallId>)]
         call: CallId,
         /// By the policies on disk, rather than by those that judged it.
         #[arg(long)]
@@ -104,7 +105,7 @@ pub(super) fn run(
     output: Output,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
-    let (config, text) = super::read(path)?;
+    let (config, text) = super::init::begun(path)?;
     let mut bench = Bench { config, text, output, out };
     match &arguments.command {
         PolicyCommand::Test { strict } => test::run(&mut bench, *strict),
@@ -139,7 +140,7 @@ impl Bench<'_> {
     }
 
     fn reader(&self) -> Result<Reader, Failure> {
-        Ok(Reader::open(&self.config.lineage.path)?)
+        super::lineage::open(&self.config.lineage.path)
     }
 }
 

@@ -54,7 +54,8 @@ pub fn page() -> String {
     let mut text = String::from(
         "# Commands\n\n\
          Generated from the program's own help. Every command takes `--config FILE` (by default `countersign.toml`) and\n\
-         `--output text|json|jsonl`. `NO_COLOR` takes colours out of help and errors; results never have any. What takes\n\
+         `--output text|json|jsonl`. What prints a text for others to read prints it as it is, whatever `--output` says:\n\
+         `check --schema`, `check --rules`, `completions`, `man`; so do `demo` and `serve`. `NO_COLOR` takes colours out of help and errors; results never have any. What takes\n\
          long says on a terminal how far it is, on stderr and for text only; nothing of that stays.\n\n\
          | code | what a command came to |\n|---|---|\n\
          | 0 | done |\n\

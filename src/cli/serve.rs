@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &ServeArguments, path: &Path) -> Result<Exit, Failu
     let filter = filter.map_or_else(|| "info".to_owned(), |filter| filter.to_string_lossy().into_owned());
     telemetry::install(&filter, app::wall_clock())
         .map_err(|error| Failure::Usage(format!("`COUNTERSIGN_LOG`: {error}")))?;
-    let (config, text) = super::read(path)?;
+    let (config, text) = super::init::begun(path)?;
     let environment = app::conceal(&config).map_err(StartError::from)?;
     let runtime = super::runtime()?;
     let ended = runtime.block_on(async {

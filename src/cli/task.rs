@@ -33,11 +33,13 @@ enum TaskCommand {
     /// Show one: for whom, what it declares, how much of that is used, what it has taken in.
     Show {
         /// The task.
+        #[arg(value_parser = super::door::id::<TaskId>)]
         id: TaskId,
     },
     /// End one and all that came out of it: their calls under way are cut.
     End {
         /// The task.
+        #[arg(value_parser = super::door::id::<TaskId>)]
         id: TaskId,
     },
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Why a call was refused, as an agent and a record read it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Code {
-    /// Framing, target, header or body cannot be read in one way only.
+    /// Framing, target, header or body is malformed, or can be read in more than one way.
     RequestUnclear,
     /// No agent's proofs match, or more than one's.
     CallerUnproven,
@@ -184,8 +184,8 @@ impl Code {
             Self::RequestUnclear => (
                 "request_unclear",
                 400,
-                "the request can be read in more than one way",
-                "Send a plain path without `..`, `//`, encoded slashes or needless percent-encoding, JSON without duplicate keys, and each header once.",
+                "the request cannot be read in exactly one way",
+                "Mend what `detail` names. A path is plain: no `..`, `//`, encoded slashes or needless percent-encoding. JSON has no duplicate keys, and where it is for the door no unknown ones. Each header stands once, `Agent-Intent` as `action=\"…\", resource=\"…\", purpose=\"…\"`, `Authorization` as `Bearer TOKEN`.",
             ),
             Self::CallerUnproven => (
                 "caller_unproven",
@@ -264,13 +264,13 @@ impl Code {
                 "intent_missing",
                 422,
                 "this action wants a declared intent",
-                "Send `Agent-Intent: action=\"…\", resource=\"…\", purpose=\"…\"`, or call in a task whose grant names the action.",
+                "Send `Agent-Intent: action=\"…\", resource=\"…\", purpose=\"…\"`, or call in a task whose grant names the action. Actions are called as in the tool's catalog, which an operator has; `countersign lineage list` names the one that this call took.",
             ),
             Self::IntentMismatch => (
                 "intent_mismatch",
                 422,
                 "the call does something else than was declared",
-                "Declare the action and the resource that the call really takes.",
+                "Declare the action and the resource that the call really takes. Actions are called as in the tool's catalog, which an operator has; `countersign lineage list` names the one that this call took.",
             ),
             Self::LimitReached => {
                 ("limit_reached", 429, "a limit is reached", "Wait for as long as `Retry-After` says.")

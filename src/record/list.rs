@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use serde_json::Value;
 
 use super::combination::{Combination, IS_VERDICT};
 use super::query::stored;
@@ -30,6 +31,9 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// What may be asked for as a `decision`.
+    pub const DECISIONS: [&str; 6] = ["allow", "no", "ask", "throttle", "deny", "unavailable"];
+
     fn takes_all(&self) -> bool {
         self.agent.is_none() && self.action.is_none() && self.decision.is_none() && self.task.is_none()
     }
@@ -40,10 +44,19 @@ impl Filter {
         let action = verdict.action.as_deref();
         let (tool, short) = action.and_then(|name| name.split_once('/')).unzip();
         let tool = tool.map(|tool| format!("{tool}/"));
-        let no = self.decision.as_deref() == Some("no") && verdict.decision != "allow";
         is(&self.agent, verdict.agent.as_deref())
             && (is(&self.action, action) || is(&self.action, short) || is(&self.action, tool.as_deref()))
-            && (no || is(&self.decision, Some(&verdict.decision)))
+            && self.takes_decision(&verdict.decision)
+    }
+
+    fn takes_decision(&self, decision: &str) -> bool {
+        self.decision.as_deref().is_none_or(|wanted| wanted == decision || wanted == "no" && decision != "allow")
+    }
+
+    /// Whether it takes a call for what was decided of it in the end: one that was asked about may have been permitted.
+    fn takes_story(&self, story: &Story) -> bool {
+        let Some(verdict) = story.verdict() else { return true };
+        self.takes_decision(verdict.entry.get("decision").and_then(Value::as_str).unwrap_or("allow"))
     }
 }
 
@@ -86,7 +99,7 @@ impl Reader {
             let call = found.get::<_, Option<[u8; 16]>>(1)?.map(CallId::from_bytes);
             if let Some(call) = call {
                 if listed.told.insert(call) {
-                    listed.found.extend(self.story(call)?);
+                    listed.found.extend(self.story(call)?.filter(|story| filter.takes_story(story)));
                 }
             } else {
                 let seq: i64 = found.get(0)?;

@@ -53,6 +53,11 @@ impl Story {
         self.records.iter().find(|record| record.kind() == kind)
     }
 
+    /// What was decided: a call that was asked about may have been permitted or refused since.
+    pub fn verdict(&self) -> Option<&Stored> {
+        ["permitted", "refused", "asked", "repeated"].iter().find_map(|kind| self.first(kind))
+    }
+
     /// The last record of a kind.
     pub fn last(&self, kind: &str) -> Option<&Stored> {
         self.records.iter().rfind(|record| record.kind() == kind)

@@ -174,6 +174,9 @@ pub(super) async fn calls(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, Denied> {
     reviewer.must(May::Read)?;
+    if wanted.decision.as_deref().is_some_and(|verdict| !Filter::DECISIONS.contains(&verdict)) {
+        return Err(Denied::unclear(format!("`decision` is one of {}", Filter::DECISIONS.join(", "))));
+    }
     let filter = Filter {
         agent: wanted.agent,
         action: wanted.action,

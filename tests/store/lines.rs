@@ -3,9 +3,9 @@
 use std::ops::Not as _;
 
 use countersign::cli::lineage::{LineageCommand, Lying, run};
-use countersign::cli::{Exit, Output};
-use countersign::model::Revocation;
-use countersign::record::{Lineage, Options, Reader, SqliteLineage};
+use countersign::cli::{Exit, Failure, Output};
+use countersign::model::{Decision, Revocation, Would};
+use countersign::record::{Event, Lineage, Options, Reader, SqliteLineage};
 
 use super::fixture::*;
 
@@ -105,6 +105,75 @@ fn a_verification_says_what_it_was_checked_against() {
     place.sql().execute("UPDATE records SET leaf = zeroblob(32) WHERE seq = 1", []).unwrap();
     let (text, exit) = printed(&place, against(None), Output::Text);
     assert!(exit == Exit::No && text.starts_with("broken at record 1:"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_is_no_sign_of_a_broken_lineage() {
+    let place = lineage();
+    let (garbage, none) = (place.folder.path().join("garbage"), place.folder.path().join("none"));
+    std::fs::write(&garbage, "not a note\n").unwrap();
+    let key = |key: &str| verify_against(None, Some(key.to_owned()));
+    let since =
+        |since: &std::path::PathBuf| LineageCommand::Verify { checkpoint: None, since: Some(since.clone()), key: None };
+    for (command, says) in [
+        (key("lineage.test"), "`--key`: `lineage.test` is not a verification key"),
+        (verify_against(Some(garbage.clone()), None), "garbage`: the checkpoint is not valid"),
+        (since(&garbage), "garbage`: the checkpoint is not valid"),
+        (verify_against(Some(none), None), "none`: No such file"),
+    ] {
+        let mut out = Vec::new();
+        let failure = run(command, &place.lying(), Output::Text, &mut out).unwrap_err();
+        assert!(matches!(&failure, Failure::Usage(why) if why.contains(says)), "{failure}");
+        assert_eq!(out, b"", "{says}");
+    }
+}
+
+#[test]
+fn what_was_let_and_would_not_have_been_is_marked() {
+    let place = Place::new();
+    let (lineage, _) = place.open();
+    let mut let_pass = permitted(1);
+    if let Event::Permitted(permitted) = &mut let_pass.event {
+        permitted.would = Some(Would { decision: Decision::Deny, rules: vec!["no.strangers".to_owned()] });
+    }
+    put(&lineage, let_pass);
+    let mut bare = ended(1, Revocation::NotNeeded);
+    if let Event::Ended(ended) = &mut bare.event {
+        (ended.credential.minted_at, ended.credential.ended_at) = (None, None);
+    }
+    put(&lineage, bare);
+    drop(lineage);
+    let (text, _) = printed(&place, list(None, None), Output::Text);
+    assert!(text.contains("allow (would deny)"), "{text}");
+    assert_eq!(printed(&place, list(None, Some("allow")), Output::Jsonl).0.lines().count(), 1);
+    let (text, _) = printed(&place, LineageCommand::Show { call: call(1) }, Output::Text);
+    assert!(text.contains("nothing was minted (") && !text.contains("at no known time"), "{text}");
+}
+
+#[test]
+fn a_tree_that_is_exported_is_told_of_as_it_was_asked_to_be() {
+    let place = lineage();
+    let tiles = Some(place.folder.path().join("tiles"));
+    let (json, _) = printed(&place, LineageCommand::Export { from: 0, public: false, tiles }, Output::Json);
+    let told: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(told["records"], 4);
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_told_what_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let output = command.current_dir(folder.path()).arg("lineage").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, words) = said(&["show", "none"]);
+    assert!(code == Some(2) && words.contains("an id looks like `01a20d78-"), "{words}");
+    for decision in ["ask", "no"] {
+        let (code, words) = said(&["--file", "none.db", "list", "--decision", decision]);
+        assert!(code == Some(4) && words.contains("`countersign serve`"), "{words}");
+    }
+    assert_eq!(said(&["--file", "none.db", "list", "--decision", "maybe"]).0, Some(2));
 }
 
 #[test]

@@ -158,6 +158,7 @@ fn nothing_is_written_over_and_nothing_is_half_written() {
         (&["init", "x", "--catalog", "github", "--agent", "Not A Name"], "a name has up to 64"),
         (&["init", "x", "--catalog", "github", "--proof", "finger"], "a proof is `user`"),
         (&["init", "x", "--openapi", "none.yaml"], "none.yaml"),
+        (&["init", "x", "--catalog", "github", "--port", "0"], "agents and their frameworks have to know the port"),
     ] {
         let (code, _, error) = told(&countersign(folder.path(), arguments));
         assert!(code == 2 && error.contains(says), "{arguments:?}: {code} {error}");
@@ -187,6 +188,35 @@ fn a_specification_is_begun_with_and_another_one_added_beside() {
     fs::write(folder.path().join("countersign.toml"), with_both).unwrap();
     let (code, said, error) = told(&countersign(folder.path(), &["check"]));
     assert!(code == 0 && said.contains("2 tools with 2 actions"), "{said}{error}");
+}
+
+#[test]
+fn what_comes_next_is_told_only_where_it_would_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = "openapi: 3.0.0\nservers: [{ url: 'https://pets.example/v1' }]\npaths:\n  /pets/{id}:\n    get: { operationId: getPet, parameters: [{ name: id, in: path, required: true, schema: { type: string } }] }\n";
+    fs::write(folder.path().join("pets.yaml"), spec).unwrap();
+    for (arguments, has, lacks) in [
+        (&["init", "a", "--openapi", "pets.yaml"][..], "any call of a/pets.toml", "curl"),
+        (
+            &["init", "b", "--catalog", "github", "--proof", "exe:/usr/bin/agent"],
+            "from the program /usr/bin/agent",
+            "curl",
+        ),
+        (&["init", "c", "--catalog", "github", "--proof", "unit:agent.service"], "from the unit agent.service", "curl"),
+        (
+            &["init", "d", "--catalog", "github", "--proof", "exe:/usr/bin/curl"],
+            "curl --unix-socket d/agent.sock",
+            "from the",
+        ),
+        (&["init", "e", "--catalog", "github"], "approvals list --token-file e/tokens/owner", "from the"),
+    ] {
+        let (code, said, error) = told(&countersign(folder.path(), arguments));
+        assert!(code == 0 && said.contains(has) && !said.contains(lacks), "{arguments:?}: {said}{error}");
+    }
+    let unset = ["init", "f", "--catalog", "github", "--credential", "env:COUNTERSIGN_TEST_UNSET"];
+    let (code, said, error) = told(&countersign(folder.path(), &unset));
+    assert!(said.starts_with("wrote f/countersign.toml") && said.contains("next:\n"), "{said}");
+    assert!(code == 2 && error.contains("all is written, but") && error.contains("COUNTERSIGN_TEST_UNSET"), "{error}");
 }
 
 #[test]

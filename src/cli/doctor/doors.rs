@@ -43,7 +43,7 @@ fn said(what: &'static str, door: &Door, behind: &Behind, serving: bool) -> Line
     match behind {
         Behind::Nobody => Line::ok(what, format!("{at}: nobody is there yet; `countersign serve` opens it")),
         Behind::Shut(why) => Line::bad(what, format!("{at}: {why}"), "take another place under `[listen]`"),
-        Behind::Answer(answer) if what == "admin door" && answer.contains(" 503") => {
+        Behind::Answer(answer) if what == "admin door" && serving && answer.starts_with("HTTP/1.1 503") => {
             let reason = answer.split("\r\n\r\n").nth(1).unwrap_or_default().trim();
             Line::warn(what, format!("{at}: a sidecar serves, and is not ready: {reason}"), "see its log")
         }
@@ -54,8 +54,12 @@ fn said(what: &'static str, door: &Door, behind: &Behind, serving: bool) -> Line
     }
 }
 
+/// Whether a sidecar answers: by what `/readyz` says, whole.
 fn is_ours(answer: &str) -> bool {
-    answer.starts_with("HTTP/1.1 200") && answer.contains("\r\n\r\n") || answer.starts_with("HTTP/1.1 503")
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    let says = body.lines().next().unwrap_or_default();
+    head.starts_with("HTTP/1.1 200") && says == "ready"
+        || head.starts_with("HTTP/1.1 503") && matches!(says, "stopping" | "the lineage cannot be written")
 }
 
 /// `ask`: a question at the agents' door would be a call, and recorded; there, that it opens is enough.

@@ -83,6 +83,11 @@ impl Answers {
     /// Puts together what the flags say.
     pub(super) fn of(arguments: &InitArguments, spec: Option<&Draft>) -> Result<Self, Failure> {
         let proof = arguments.proof.clone().unwrap_or(Proof::User);
+        if arguments.port == 0 {
+            return Err(Failure::Usage(
+                "`--port`: agents and their frameworks have to know the port; name one".to_owned(),
+            ));
+        }
         if arguments.port == u16::MAX {
             return Err(Failure::Usage("`--port`: the admin door gets the next port, and there is none".to_owned()));
         }

@@ -145,32 +145,63 @@ kind = \"none\"                     # calls go out without a credential
 pub(super) struct Next<'a> {
     pub(super) folder: &'a Path,
     pub(super) files: &'a [String],
-    pub(super) serve: &'a str,
+    pub(super) command: &'a str,
     pub(super) door: &'a str,
-    pub(super) first: &'a str,
+    /// The path of a call that needs no value to be made, if one is known.
+    pub(super) first: Option<&'a str>,
 }
 
 /// What is said at the end.
 pub(super) fn farewell(answers: &Answers, next: &Next<'_>) -> String {
-    let Next { folder, files, serve, door, first } = next;
-    let within = |name: &str| folder.join(name).display().to_string();
-    let Answers { agent, proof, tool, .. } = answers;
-    let mut text = format!("wrote {}\n\nnext:\n  {serve}\nthen, as {agent}:\n", files.join("\n      "));
-    let _ = match proof {
-        Proof::User => writeln!(text, "  curl {door}{first}"),
-        Proof::Token => writeln!(
-            text,
-            "  curl -H \"Authorization: Bearer $(cat {})\" {door}{first}",
-            within(&format!("tokens/{agent}"))
-        ),
-        Proof::Unit(_) | Proof::Exe(_) => {
-            writeln!(text, "  curl --unix-socket {} http://localhost/{}{first}", within("agent.sock"), tool.name)
-        }
-    };
-    if let Some(variable) = tool.known.and_then(|known| known.base_url) {
-        let _ = writeln!(text, "or with any client of {}:\n  export {variable}={door}", tool.name);
+    let Next { folder, files, command, door, .. } = next;
+    let mut text =
+        format!("wrote {}\n\nnext:\n  {command} serve\n{}", files.join("\n      "), first_call(answers, next));
+    if let Some(variable) = answers.tool.known.and_then(|known| known.base_url) {
+        let _ = writeln!(text, "or with any client of {}:\n  export {variable}={door}", answers.tool.name);
     }
+    let token = folder.join("tokens/owner");
+    let _ = writeln!(
+        text,
+        "and, as the reviewer who is asked:\n  {command} approvals list --token-file {}",
+        token.display()
+    );
     text
+}
+
+/// A call to begin with, as whoever may make it.
+fn first_call(answers: &Answers, next: &Next<'_>) -> String {
+    let Next { folder, door, first, .. } = next;
+    let Answers { agent, proof, tool, .. } = answers;
+    let within = |name: &str| folder.join(name).display().to_string();
+    let (from, local) = match proof {
+        Proof::User | Proof::Token => (String::new(), false),
+        Proof::Exe(exe) if exe.ends_with("/curl") => (String::new(), true),
+        Proof::Exe(exe) => (format!("from the program {exe}"), true),
+        Proof::Unit(unit) => (format!("from the unit {unit}"), true),
+    };
+    let Some(first) = first else {
+        let at = if local {
+            format!("http://localhost/{} over {}", tool.name, within("agent.sock"))
+        } else {
+            (*door).to_owned()
+        };
+        return format!("then, as {agent}, any call of {}, to\n  {at}\n", within(&tool.catalog));
+    };
+    let socket = within("agent.sock");
+    if !from.is_empty() {
+        return format!(
+            "then, {from} alone (from anywhere else it is refused), over the socket {socket}:\n  GET http://localhost/{}{first}\n",
+            tool.name
+        );
+    }
+    let call = match proof {
+        Proof::Token => {
+            format!("-H \"Authorization: Bearer $(cat {})\" {door}{first}", within(&format!("tokens/{agent}")))
+        }
+        Proof::User => format!("{door}{first}"),
+        Proof::Exe(_) | Proof::Unit(_) => format!("--unix-socket {socket} http://localhost/{}{first}", tool.name),
+    };
+    format!("then, as {agent}:\n  curl {call}\n")
 }
 
 /// A key, bare where it may be; what may be no name at all, the configuration's reader says.

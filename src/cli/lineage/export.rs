@@ -69,7 +69,12 @@ pub fn tiles(reader: &Reader, folder: &Path, output: Output, out: &mut dyn Write
     }
     lay(&folder.join("checkpoint"), false, || Ok(note.into_bytes()))?;
     drop(progress);
-    writeln!(out, "{size} records, in `{}`", folder.display())?;
+    match output {
+        Output::Text => writeln!(out, "{size} records, in `{}`", folder.display())?,
+        Output::Json | Output::Jsonl => {
+            document(&serde_json::json!({ "records": size, "folder": folder.display().to_string() }), out)?;
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use crate::model::Timestamp;
 pub use crate::model::plain;
+use crate::model::{Revocation, Timestamp};
 use crate::record::{
     Asked, Checkpoint, Ended, HandleNote, Minted, Permitted, Refused, Resolved, Settled, Stored, Story,
 };
@@ -41,13 +41,13 @@ pub fn table(stories: &[Story], out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn line(story: &Story) -> [String; 9] {
-    let verdict = verdict(story);
+    let verdict = story.verdict();
     let entry = verdict.map(|verdict| &verdict.entry);
     let text = |name: &str| entry.and_then(|entry| entry.get(name)).map_or_else(|| "-".to_owned(), words);
     let resource = verdict.map_or_else(|| "-".to_owned(), |verdict| private(verdict, "resource"));
     let rule = entry.and_then(|entry| first(entry.get("rules")?)).map_or_else(|| "-".to_owned(), |rule| plain(&rule));
     let decision = match verdict.map_or("", Stored::kind) {
-        "permitted" => "allow".to_owned(),
+        "permitted" => allowed(entry),
         "asked" => "ask".to_owned(),
         _ => text("decision"),
     };
@@ -67,11 +67,17 @@ fn line(story: &Story) -> [String; 9] {
     [text("at"), text("agent"), text("action"), resource, decision, rule, privilege, ending, call]
 }
 
+/// What was let, in a mode in which no rule refuses as well: there, what it would have come to.
+fn allowed(entry: Option<&Value>) -> String {
+    let would = entry.and_then(|entry| entry.pointer("/would/decision"));
+    would.map_or_else(|| "allow".to_owned(), |would| format!("allow (would {})", words(would)))
+}
+
 /// One story: who, in which task, what was said and done, why it was let, the credential, the answer, the place in the tree.
 pub fn tell(story: &Story, place: &Place, out: &mut dyn Write) -> io::Result<()> {
     let name = story.call.map_or_else(|| "(unnamed)".to_owned(), |call| call.to_string());
     writeln!(out, "call {name}")?;
-    let Some(verdict) = verdict(story) else {
+    let Some(verdict) = story.verdict() else {
         writeln!(out, "  no verdict is recorded")?;
         return place_lines(story, place, out);
     };
@@ -181,7 +187,11 @@ fn credential(story: &Story, permitted: &Permitted, out: &mut dyn Write) -> io::
     if let Some(ended) = ended(story) {
         let note = &ended.credential;
         let end = note.revocation.name();
-        writeln!(out, "                minted {}, ended {} ({end})", time(note.minted_at), time(note.ended_at))?;
+        if note.revocation == Revocation::NotNeeded && note.minted_at.is_none() {
+            writeln!(out, "                nothing was minted ({end})")?;
+        } else {
+            writeln!(out, "                minted {}, ended {} ({end})", time(note.minted_at), time(note.ended_at))?;
+        }
         if let Some(held) = note.privilege() {
             writeln!(out, "                {} ms of privilege", held.as_millis())?;
         }
@@ -229,10 +239,6 @@ fn place_lines(story: &Story, place: &Place, out: &mut dyn Write) -> io::Result<
         Some(Checkpoint { size, root, .. }) => writeln!(out, "  checkpoint  root {root} at {size} records"),
         None => writeln!(out, "  checkpoint  none yet"),
     }
-}
-
-fn verdict(story: &Story) -> Option<&Stored> {
-    ["permitted", "refused", "asked", "repeated"].iter().find_map(|kind| story.first(kind))
 }
 
 /// Who was asked, and what they said.

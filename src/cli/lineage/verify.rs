@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, Output, document, story};
 use crate::cli::progress::Progress;
-use crate::record::{Checkpoint, Reader, Report, Verdict, verify, verify_since};
+use crate::record::{Checkpoint, Reader, Report, Verdict, Verifier, verify, verify_since};
 
 /// What to check it against.
 pub struct Asked {
@@ -25,12 +25,22 @@ pub fn run(
     let read = |path: &Path| {
         fs::read_to_string(path).map_err(|cause| Failure::Usage(format!("`{}`: {cause}", path.display())))
     };
+    let note = |path: &Path| {
+        let note = read(path)?;
+        Checkpoint::parse(&note).map_err(|cause| Failure::Usage(format!("`{}`: {cause}", path.display())))?;
+        Ok::<String, Failure>(note)
+    };
     let key = asked.key.as_deref();
+    if let Some(key) = key {
+        Verifier::parse(key).map_err(|cause| Failure::Usage(format!("`--key`: {cause}")))?;
+    }
+    let since = asked.since.as_deref().map(note).transpose()?;
+    let checkpoint = asked.checkpoint.as_deref().map(note).transpose()?;
     let progress = Progress::of("verifying", output);
     let reader = &reader.watched_by(progress.counter())?;
-    let report = match (&asked.since, &asked.checkpoint) {
-        (Some(since), _) => verify_since(reader, &read(since)?, key),
-        (None, Some(checkpoint)) => verify(reader, Some(&read(checkpoint)?), key),
+    let report = match (&since, &checkpoint) {
+        (Some(since), _) => verify_since(reader, since, key),
+        (None, Some(checkpoint)) => verify(reader, Some(checkpoint), key),
         (None, None) => verify(reader, furthest(kept).as_deref(), key),
     };
     drop(progress);

@@ -11,7 +11,7 @@ use super::again::said;
 use crate::app::{History, Recalled};
 use crate::judge::{Counterfactuals, Held, Policies, Settled, Weighed, counterfactuals};
 use crate::model::{CallId, Mode};
-use crate::record::Decided;
+use crate::record::{Decided, Reader};
 
 /// All there is to tell.
 struct Explained<'a> {
@@ -34,6 +34,10 @@ pub(super) fn run(bench: &mut Bench<'_>, call: CallId, current: bool) -> Result<
         Ok(basis) => basis,
         Err(lost) => {
             writeln!(bench.out, "call `{call}` cannot be explained by rules: {}", lost.why())?;
+            writeln!(bench.out, "  recorded   {}", said(&decided.told))?;
+            if let Some(why) = because(&reader, call)? {
+                writeln!(bench.out, "  because    {}", plain(&why))?;
+            }
             return Ok(Exit::No);
         }
     };
@@ -61,7 +65,19 @@ pub(super) fn run(bench: &mut Bench<'_>, call: CallId, current: bool) -> Result<
     Ok(Exit::Done)
 }
 
+/// What is recorded of why it was refused, unless that was erased.
+fn because(reader: &Reader, call: CallId) -> Result<Option<String>, Failure> {
+    let story = reader.story(call)?;
+    let why = story.as_ref().and_then(|story| story.last("refused")?.private.as_ref()?.get("why")?.as_str());
+    Ok(why.map(str::to_owned))
+}
+
 impl Explained<'_> {
+    /// Whether somebody has agreed to what a rule asks.
+    fn was_agreed(&self, rule: &str) -> bool {
+        self.recalled.facts.approval.rules.contains_key(rule)
+    }
+
     fn tell(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let question = self.recalled.question();
         let asks = format!("{} asks for {} on {}", question.agent, question.action, question.resource);
@@ -80,10 +96,15 @@ impl Explained<'_> {
                 Held::No => ("·", " does not hold".to_owned()),
                 Held::Erred(why) => ("!", format!(" cannot be evaluated: {why}")),
             };
-            let kind = if rule.permits() { "permits" } else { "forbids" };
+            let kind = match &rule.ask {
+                Some(ask) => format!("asks {}", ask.who),
+                None if rule.permits() => "permits".to_owned(),
+                None => "forbids".to_owned(),
+            };
+            let agreed = if self.was_agreed(&rule.id) { ", and was agreed to" } else { "" };
             let decided = if self.settled.rules.contains(&rule.id) { ", and decided" } else { "" };
             let shadow = if rule.shadow { ", in shadow" } else { "" };
-            let told = format!("  {mark} {} ({kind}{shadow}, {}){held}{decided}", rule.id, rule.file);
+            let told = format!("  {mark} {} ({kind}{shadow}, {}){held}{decided}{agreed}", rule.id, rule.file);
             writeln!(out, "{}", plain(&told))?;
             for (fact, value) in &weighed.reads {
                 let value = value.as_ref().map_or_else(|| "absent".to_owned(), ToString::to_string);
@@ -120,7 +141,11 @@ impl Explained<'_> {
             let reads: serde_json::Map<String, Value> = reads
                 .map(|(fact, value)| (fact.clone(), value.as_ref().map_or(Value::Null, |it| it.to_string().into())))
                 .collect();
-            json!({ "rule": weighed.rule.id, "file": weighed.rule.file, "permits": weighed.rule.permits(), "held": held, "reads": reads })
+            let asks = weighed.rule.ask.as_ref().map(|ask| &ask.who);
+            json!({
+                "rule": weighed.rule.id, "file": weighed.rule.file, "permits": weighed.rule.permits(), "asks": asks,
+                "agreed": self.was_agreed(&weighed.rule.id), "held": held, "reads": reads,
+            })
         };
         let otherwise = self.otherwise.found.iter().map(|(steps, settled)| {
             let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();

@@ -88,16 +88,21 @@ impl FromRequestParts<Arc<Sources>> for Reviewer {
     type Rejection = Denied;
 
     async fn from_request_parts(parts: &mut Parts, sources: &Arc<Sources>) -> Result<Self, Denied> {
-        let unknown = || Denied::unproven("a reviewer's token is needed");
+        let needed = || Denied::unproven("a reviewer's token is needed, as `Authorization: Bearer TOKEN`");
         let Some(value) = parts.headers.get(AUTHORIZATION) else {
             let owner = parts.extensions.get::<Arc<Peer>>().is_some_and(|peer| match &**peer {
                 Peer::Process(process) => process.uid == sources.uid,
                 Peer::Loopback { .. } | Peer::Remote(_) => false,
             });
-            return if owner { Ok(Self::operator()) } else { Err(unknown()) };
+            return if owner { Ok(Self::operator()) } else { Err(needed()) };
         };
-        let token = value.as_bytes().strip_prefix(b"Bearer ").ok_or_else(unknown)?;
-        sources.rulebook.now().reviewers.by_token(&Digest::of(token)).ok_or_else(unknown)
+        let token = value.as_bytes().strip_prefix(b"Bearer ").ok_or_else(needed)?;
+        let known = sources.rulebook.now().reviewers.by_token(&Digest::of(token));
+        known.ok_or_else(|| {
+            Denied::unproven(
+                "this token is none of a reviewer under `[reviewers]`; an agent's or a framework's is not taken",
+            )
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use super::story::{Story, credential, decision, ending};
 use super::visit::Visit;
 use super::words::{at, digest, time, value};
 use crate::model::{May, TaskId};
+use crate::record;
 use crate::serve::admin::reviewer::Denied;
 use crate::serve::admin::{self, Wanted, agents};
 
@@ -38,11 +39,15 @@ impl Filter {
         let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let task = some(&self.task).map(|task| task.parse::<TaskId>()).transpose();
         let task = task.map_err(|_| Denied::unclear("a task has an id like `01a20d78-a14e-794c-8f4b-5dab522deea2`"))?;
+        let decision = some(&self.verdict);
+        if decision.as_deref().is_some_and(|verdict| !record::Filter::DECISIONS.contains(&verdict)) {
+            return Err(Denied::unclear(format!("a verdict is one of {}", record::Filter::DECISIONS.join(", "))));
+        }
         // A tool's name asks for all its actions.
         let action = some(&self.tool).map(|tool| if tool.contains('/') { tool } else { tool + "/" });
         Ok(Wanted {
             agent: some(&self.agent),
-            decision: some(&self.verdict),
+            decision,
             action,
             task,
             limit: Some(MANY),

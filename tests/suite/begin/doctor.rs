@@ -1,6 +1,7 @@
 //! What `doctor` says, the codes that commands end with, and what they print for shells and for `man`.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -54,6 +55,15 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
     says(&found, "keys", "bad", "chmod 700");
     says(&found, "agent's door", "bad", "something else is there");
     drop(occupied);
+    let impostor = TcpListener::bind(("127.0.0.1", port + 1)).unwrap();
+    let answering = std::thread::Builder::new().name("impostor".into()).spawn(move || {
+        let (mut stream, _) = impostor.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
+    });
+    let (_, found) = lines(folder.path(), &[]);
+    answering.unwrap().join().unwrap();
+    says(&found, "admin door", "bad", "something else is there");
     fs::set_permissions(folder.path().join("keys"), fs::Permissions::from_mode(0o700)).unwrap();
 
     fs::set_permissions(folder.path().join("tokens/owner"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -75,6 +85,41 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
     assert_eq!(code, 0, "{found:?}");
     says(&found, "agent's door", "ok", "a sidecar serves");
     says(&found, "admin door", "ok", "a sidecar serves");
+}
+
+#[test]
+fn what_is_wrong_in_several_lines_is_told_in_several_lines() {
+    let folder = begun(port());
+    let policy = folder.path().join("policies/allow.cedar");
+    fs::write(
+        &policy,
+        fs::read_to_string(&policy).unwrap() + "permit(principal, action, resource) when { context.nothing };\n",
+    )
+    .unwrap();
+    let (code, said, _) = told(&countersign(folder.path(), &["doctor", "--offline"]));
+    assert!(code == 1 && said.contains("nothing") && !said.contains("\\u{a}"), "{said}");
+}
+
+#[test]
+fn check_says_what_can_be_read_and_cannot_work() {
+    let port = port();
+    let folder = begun(port);
+    let config = folder.path().join("countersign.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text.replace(&format!("admin = \"127.0.0.1:{}\"", port + 1), &format!("admin = \"127.0.0.1:{port}\"")),
+    )
+    .unwrap();
+    let (code, said, _) = told(&countersign(folder.path(), &["check"]));
+    assert!(code == 1 && said.contains("`listen.agent` and `listen.admin` are the same place"), "{said}");
+    let uid = rustix::process::geteuid().as_raw();
+    let more = format!("\n[agents.other]\nidentify = [{{ peer = {{ uid = {uid} }} }}]\ntools = [\"openai\"]\n");
+    fs::write(&config, text + &more).unwrap();
+    let (code, said, _) = told(&countersign(folder.path(), &["check", "--output", "json"]));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(code, 1);
+    assert!(said["faults"][0].as_str().unwrap().contains("list the same proof"), "{said}");
 }
 
 #[test]
@@ -106,6 +151,14 @@ fn a_command_ends_with_the_code_that_the_pages_name() {
     let code = |arguments: &[&str]| told(&countersign(folder.path(), arguments)).0;
     assert_eq!(code(&["check"]), 0);
     assert_eq!(code(&["approvals", "list"]), 4, "nobody serves");
+    let error = |arguments: &[&str]| told(&countersign(folder.path(), arguments)).2;
+    assert!(error(&["agents", "list"]).contains("is `countersign serve` running?"));
+    for command in [&["check"][..], &["serve"], &["agents", "list"], &["policy", "test"]] {
+        let error = error(&[&["--config", "none.toml"], command].concat());
+        assert!(error.contains("begin with `countersign init`"), "{command:?}: {error}");
+    }
+    assert!(error(&["policy", "replay"]).contains("before `countersign serve` starts for the first time"));
+    assert!(error(&["approvals", "approve", "nobody"]).contains("an id looks like"));
     assert_eq!(code(&["doctor", "--config", "none.toml"]), 2);
     assert_eq!(code(&["no-such-command"]), 2);
     assert_eq!(code(&["--help"]), 0);
@@ -117,6 +170,14 @@ fn a_command_ends_with_the_code_that_the_pages_name() {
     let _serving = Serving::start(folder.path(), port);
     assert_eq!(code(&["agents", "list"]), 3, "no token is shown");
     assert_eq!(code(&["agents", "list", "--token-file", "tokens/owner"]), 0);
+    for (arguments, says) in [
+        (&["agents", "list"][..], "`--token-file FILE`"),
+        (&["agents", "list"], "`COUNTERSIGN_TOKEN`; `countersign init` has put one into `tokens/owner`"),
+        (&["agents", "list", "--token-file", "tokens/framework"], "this token is none of a reviewer"),
+    ] {
+        let error = error(arguments);
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    }
 }
 
 #[test]

@@ -63,7 +63,7 @@ async fn a_question_is_answered_by_a_page_and_its_story_tells_by_whom() {
     let asked = sidecar.send(WRITE).await;
     let id = asked.json()["approval"]["id"].as_str().unwrap().to_owned();
     let page = ana.get(&sidecar, "asks").await.body;
-    for told in ["somebody looks at what is written", "ask-writes", "tracker/octo/hello", &id] {
+    for told in ["somebody looks at what is written", "ask-writes", "tracker/octo/hello", &id, "13 bytes, sha256"] {
         assert!(page.contains(told), "{told} is not told: {page}");
     }
     let answer = ana.post(&sidecar, &format!("asks/{id}/approve"), "why=looked+at+it").await;
@@ -77,7 +77,20 @@ async fn a_question_is_answered_by_a_page_and_its_story_tells_by_whom() {
     for told in ["<bdi>approved</bdi>", "by <bdi>ana</bdi>", "looked at it", "ended, confirmed", "completed with 200"] {
         assert!(story.contains(told), "{told} is not told: {story}");
     }
-    assert_eq!(ana.post(&sidecar, &format!("asks/{id}/approve"), "").await.status, 404, "it is over");
+    let over = ana.post(&sidecar, &format!("asks/{id}/approve"), "").await;
+    assert_eq!(over.status, 404, "it is over");
+    assert!(over.body.contains("it is approved, and its call was made"), "{over:?}");
+    // It was permitted in the end: it is no refusal any more.
+    let made = asked.call().to_string();
+    for page in ["refusals", "calls?verdict=no", "calls?verdict=ask"] {
+        assert!(!ana.get(&sidecar, page).await.body.contains(&made), "{page}");
+    }
+    assert!(ana.get(&sidecar, "calls?verdict=allow").await.body.contains(&made));
+    let none = sidecar.ask("GET /v1/calls?decision=no", ANA, "").await.json();
+    assert_eq!(none["calls"], serde_json::json!([]));
+    let strange = ana.get(&sidecar, "calls?verdict=bogus").await;
+    assert_eq!(strange.status, 400);
+    assert!(strange.body.contains("a verdict is one of allow, no, ask"), "{strange:?}");
     let second = sidecar.send(&WRITE.replace("issues/7", "issues/8")).await;
     let id = second.json()["approval"]["id"].as_str().unwrap().to_owned();
     assert_eq!(ana.post(&sidecar, &format!("asks/{id}/deny"), "").await.status, 303);

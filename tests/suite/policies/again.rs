@@ -72,6 +72,7 @@ async fn a_verdict_that_comes_out_otherwise_is_told() {
 async fn what_cannot_be_judged_again_is_counted_and_not_guessed() {
     let mut sidecar = start().await;
     let (call, _) = ask(&sidecar, "GET /tracker/repos/octo/hello/issues/7", &HELPER).await;
+    let (unknown, _) = ask(&sidecar, "GET /tracker/nothing/at/all", &HELPER).await;
     for _ in 0..100 {
         ask(&sidecar, "GET /tracker/repos/octo/secret/issues/7", &HELPER).await;
     }
@@ -92,6 +93,10 @@ async fn what_cannot_be_judged_again_is_counted_and_not_guessed() {
     let (code, printed) = run(folder, &["policy", "explain", &call.to_string()]);
     assert_eq!(code, 1);
     assert!(printed.contains("their private fields were erased"), "{printed}");
+    let (code, printed) = run(folder, &["policy", "explain", &unknown.to_string()]);
+    assert_eq!(code, 1);
+    assert!(printed.contains("refused before any rule was asked\n  recorded   deny (action_unknown)"), "{printed}");
+    assert!(printed.contains("\n  because    "), "{printed}");
 }
 
 #[tokio::test]
