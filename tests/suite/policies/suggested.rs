@@ -131,7 +131,7 @@ async fn an_explanation_names_every_rule_and_what_would_turn_the_verdict() {
     assert_eq!(code, 0);
     for line in [
         "helper asks for tracker/bills.pay on tracker/rent\n  recorded   ask (needs_approval) by boss\n",
-        "  ✓ boss (forbids, main.cedar), and decided\n      context.task.on_behalf_of = \"bo\"\n",
+        "  ✓ boss (asks ana, main.cedar), and decided\n      context.task.on_behalf_of = \"bo\"\n",
         "  ✓ small (permits, main.cedar)\n      context.args.amount = decimal(\"50.0\")\n",
         "  · urgent (permits, main.cedar) does not hold\n      context.args.urgent = absent\n",
         "it would be otherwise if context.task.on_behalf_of is \"ana\", not \"bo\"\n  then allow by small",
