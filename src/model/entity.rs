@@ -67,14 +67,16 @@ fn is_address(word: &str) -> bool {
 
 /// With a scheme, or `www.`, or a path behind a host's name, or an ending that only hosts have.
 pub(super) fn is_link(word: &str) -> bool {
-    if link_in(word) == Some(0) {
-        return !word.ends_with("//");
-    }
-    let lower = word.to_lowercase();
-    let place = lower.split(['/', '?', '#']).next().unwrap_or_default();
-    let (named, place) = place.rsplit_once('@').map_or((false, place), |(_, place)| (true, place));
+    link_in(word).map_or_else(|| names_host(word), |begins| begins == 0 && !word.ends_with("//"))
+}
+
+/// Whether it says by its host, or by what stands behind that, that it is a link.
+fn names_host(word: &str) -> bool {
+    let (place, path) = word.split_at(word.find(['/', '?', '#']).unwrap_or(word.len()));
+    let lower = place.to_lowercase();
+    let (named, place) = lower.rsplit_once('@').map_or((false, &*lower), |(_, place)| (true, place));
     let host = place.split(':').next().unwrap_or_default();
-    let bare = lower.ends_with(host) && (named || lower.len() == host.len());
+    let bare = path.is_empty() && host.len() == place.len();
     if is_number(host) {
         return !bare;
     }
@@ -91,12 +93,12 @@ fn is_of_hosts(ending: &str) -> bool {
 /// Where in a word a link begins that says so: by a scheme, however many slashes stand behind it, or by two slashes (RFC 3986
 /// §4.2).
 fn link_in(word: &str) -> Option<usize> {
-    if word.strip_prefix("//").is_some_and(is_link) {
+    if word.starts_with("//") && names_host(word.trim_start_matches('/')) {
         return Some(0);
     }
     let begins = |(colon, _): (usize, &str)| {
         let (before, behind) = (word.get(..colon)?, word.get(colon + 1..)?);
-        let says_so = behind.starts_with("//") || is_link(behind.trim_start_matches('/'));
+        let says_so = behind.starts_with("//") || names_host(behind.trim_start_matches('/'));
         let scheme = |sign: char| sign.is_ascii_alphanumeric() || sign == '+';
         says_so.then(|| before.trim_end_matches(scheme).len())
     };
@@ -223,6 +225,13 @@ mod tests {
             ("4111.1111.1111.1111, 4111/1111/1111/1111", vec!["4111111111111111", "4111111111111111"]),
         ] {
             assert_eq!(entities(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_nothing_but_marks_is_gone_through_once() {
+        for mark in ["/", ":/", "://", "//:", "a:/", "@", "=", "*", "-"] {
+            assert!(entities(&mark.repeat(100_000)).len() <= 1, "{mark}");
         }
     }
 

@@ -57,9 +57,10 @@ impl Sink {
         let mut texts = Vec::new();
         match &self.place {
             Place::Body(pointer) => {
-                if let Some(Found::Json(body)) = Place::Body(String::new()).read(values)? {
+                let body = values.json()?.map(|body| json::at(body, "")).transpose().map_err(Error::Unclear)?.flatten();
+                if let Some(body) = body {
                     let mut walk = Walk { texts, left: GONE_THROUGH };
-                    walk.each(&body, pointer).map_err(|stop| stop.map_or_else(too_much, Error::Unclear))?;
+                    walk.each(body, pointer).map_err(|stop| stop.map_or_else(too_much, Error::Unclear))?;
                     texts = walk.texts;
                 }
             }

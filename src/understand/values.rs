@@ -31,6 +31,18 @@ pub struct Readable<'a> {
     pub body: bool,
 }
 
+impl<'a> Values<'a> {
+    /// The body, if there is one; an error if it is not JSON.
+    pub fn json(&self) -> Result<Option<&'a [u8]>, Error> {
+        if self.body.is_none() && !self.empty {
+            return Err(Error::TypeUnknown(
+                "the catalog reads values from this body; send it as `application/json`".to_owned(),
+            ));
+        }
+        Ok(self.body)
+    }
+}
+
 /// Where in a call a value stands: `path:owner`, `query:state`, `body:/title`.
 #[derive(Debug)]
 pub enum Place {
@@ -75,16 +87,11 @@ impl Place {
                 let value = values.target.query(name).map_err(Error::Unclear)?;
                 Ok(value.map(|value| Found::Plain(value.to_owned())))
             }
-            Self::Body(pointer) => match values.body {
-                Some(body) => {
-                    let found = json::at(body, pointer).map_err(Error::Unclear)?;
-                    Ok(found.map(|raw| Found::Json(raw.to_owned())))
-                }
-                None if values.empty => Ok(None),
-                None => Err(Error::TypeUnknown(
-                    "the catalog reads values from this body; send it as `application/json`".to_owned(),
-                )),
-            },
+            Self::Body(pointer) => {
+                let Some(body) = values.json()? else { return Ok(None) };
+                let found = json::at(body, pointer).map_err(Error::Unclear)?;
+                Ok(found.map(|raw| Found::Json(raw.to_owned())))
+            }
         }
     }
 }
